@@ -1,0 +1,1 @@
+"""The ground everything stands on: settings, database, bus, clock, errors, paging. Knows nothing of devices."""

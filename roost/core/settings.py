@@ -1,0 +1,133 @@
+"""Everything that can be set, in one frozen object. docs/settings.md lists it all; a test compares the two."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SHORTEST_SECRET = 32
+
+
+def _names(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+def _database_in(data: dict[str, Any]) -> str:
+    folder: Path = data.get("data_dir", Path("data"))
+    return f"sqlite:///{folder / 'roost.db'}"
+
+
+class Settings(BaseSettings):
+    """Read from flags, then the environment, then `.env`; each setting also by the names older documents gave it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROOST_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every network.")
+    port: int = Field(8000, ge=0, le=65535, description="Port for HTTP and WebSockets; 0 takes a free one.")
+    mqtt_port: int = Field(1883, ge=0, le=65535, description="Port for MQTT; 0 takes a free one.")
+    data_dir: Path = Field(Path("data"), description="Folder for the database, the telemetry and generated secrets.")
+    admin_email: str = Field(
+        "admin@local", min_length=3, max_length=255, pattern=r"^[^@\s]+@[^@\s]+$",
+        description="E-mail of the administrator that the first start creates.",
+    )
+    admin_password: SecretStr | None = Field(
+        None, description="Password of that administrator; otherwise one is made up and printed once."
+    )
+    telemetry_rate: int = Field(
+        60, ge=0, le=10_000_000, description="Messages a minute that one device may send; 0 for no limit."
+    )
+    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain: HTTPS and MQTT over TLS.")
+    tls_key: Path | None = Field(None, description="PEM file with the private key of the certificate.")
+    database_url: str = Field(
+        default_factory=_database_in,
+        validation_alias=_names("ROOST_DATABASE_URL", "DATABASE_URL", "HUBEX_DATABASE_URL"),
+        description="sqlite:///path or postgresql://user:password@host/name; by default SQLite in the data folder.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=_names("ROOST_SECRET_KEY", "SECRET_KEY", "JWT_SECRET"),
+        description="Key that signs access tokens, 32 characters or more; otherwise generated in the data folder.",
+    )
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
+        "HS256", validation_alias=_names("ROOST_JWT_ALGORITHM", "JWT_ALGORITHM"), description="How tokens are signed."
+    )
+    jwt_issuer: str = Field("roost", min_length=1, description="The `iss` claim of access tokens.")
+    jwt_audience: str = Field("roost-clients", min_length=1, description="The `aud` claim of access tokens.")
+    access_token_expire_minutes: int = Field(
+        15, ge=1, le=1440,
+        validation_alias=_names("ROOST_ACCESS_TOKEN_EXPIRE_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES"),
+        description="Minutes that an access token is good for.",
+    )
+    refresh_token_expire_days: int = Field(
+        30, ge=1, le=400,
+        validation_alias=_names("ROOST_REFRESH_TOKEN_EXPIRE_DAYS", "REFRESH_TOKEN_EXPIRE_DAYS"),
+        description="Days without use after which a signed-in client has to sign in again.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_names("ROOST_CORS_ORIGINS", "CORS_ORIGINS", "FRONTEND_ORIGIN"),
+        description="Origins of other web apps that may call the API, separated by commas.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", validation_alias=_names("ROOST_LOG_LEVEL", "LOG_LEVEL"), description="From which level on to log."
+    )
+    debug: bool = Field(
+        default=False, validation_alias=_names("ROOST_DEBUG", "DEBUG"), description="Log everything, as level DEBUG does."
+    )
+    system_public: bool | None = Field(
+        None, description="Whether /system/* answers without signing in; by default only while listening on loopback."
+    )
+    device_offline_after_s: float = Field(
+        90, gt=0, le=86_400, description="Seconds of silence after which a device counts as offline."
+    )
+    host_sample_interval_s: float = Field(
+        10, ge=0.1, le=86_400, description="Seconds between two samples of this machine's own load and temperature."
+    )
+    host_device: bool = Field(default=True, description="Whether this machine itself is a device of the hub.")
+    pairing_code_expire_s: int = Field(600, ge=1, le=600, description="Seconds that a pairing code is good for.")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.strip("[]").replace('"', "").split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_level(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:
+            raise ValueError(f"it must have at least {_SHORTEST_SECRET} characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        scheme = value.partition(":")[0].partition("+")[0]
+        if scheme not in {"sqlite", "postgresql", "postgres"} or "://" not in value:
+            raise ValueError("it must start with sqlite:/// or postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _cert_with_key(self) -> "Settings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        return self
+
+    @property
+    def effective_log_level(self) -> str:
+        """The level to log from, `debug` considered."""
+        return "DEBUG" if self.debug else self.log_level
+
+    @property
+    def tls(self) -> bool:
+        """Whether HTTP and MQTT are encrypted."""
+        return self.tls_cert is not None
