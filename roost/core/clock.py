@@ -66,7 +66,7 @@ def to_ms(moment: datetime) -> int:
 def parse_time(value: str | int) -> int:
     """RFC 3339 text (or digits) or integer milliseconds, as milliseconds since 1970. Raises ValueError."""
     if isinstance(value, bool):
-        raise ValueError("A time is RFC 3339 text or integer milliseconds.")
+        raise ValueError("A time is RFC 3339 text or integer milliseconds.")  # noqa: TRY004 - as promised above
     if isinstance(value, int):
         return to_ms(from_ms(value))
     text = value.strip()

@@ -1,7 +1,8 @@
 """The state database: SQLite or PostgreSQL through SQLAlchemy, with one way to read and one way to write.
 
-SQLite has one writer at a time. Writers of this process queue on a lock of their own, so that they wait in order instead
-of polling, and take SQLite's write lock when they begin, so that none fails halfway because it read before it wrote.
+SQLite has one writer at a time. Writers of this process queue on a lock of their own, so that they wait in order
+instead of polling, and take SQLite's write lock when they begin, so that none fails halfway because it read before it
+wrote.
 """
 
 import asyncio

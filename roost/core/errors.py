@@ -1,16 +1,17 @@
+# ruff: noqa: N818 - these are refusals, not errors: they read as what they say
 """Refusals that reach a client, each with its status.
 
-    RoostError
-    ├── Malformed 400
-    ├── Unauthorized 401
-    ├── Forbidden 403
-    ├── NotFound 404
-    ├── Conflict 409
-    ├── Gone 410
-    ├── TooLarge 413
-    ├── Invalid 422
-    ├── TooMany 429
-    └── Unavailable 503
+RoostError
+├── Malformed 400
+├── Unauthorized 401
+├── Forbidden 403
+├── NotFound 404
+├── Conflict 409
+├── Gone 410
+├── TooLarge 413
+├── Invalid 422
+├── TooMany 429
+└── Unavailable 503
 """
 
 from collections.abc import Mapping, Sequence

@@ -138,8 +138,11 @@ def _snake_case(query: bytes) -> bytes:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
     if not any(_CAMEL_NAME.match(name) for name, _ in pairs):
         return query
-    renamed = [(_CAMEL_HUMP.sub("_", name).lower() if _CAMEL_NAME.match(name) else name, value) for name, value in pairs]
-    return urlencode(renamed).encode("latin-1")
+    return urlencode([(_snake_case_name(name), value) for name, value in pairs]).encode("latin-1")
+
+
+def _snake_case_name(name: str) -> str:
+    return _CAMEL_HUMP.sub("_", name).lower() if _CAMEL_NAME.match(name) else name
 
 
 class BodyGuard:

@@ -1,7 +1,8 @@
 """`Idempotency-Key`: the same creating request twice makes one thing, and both answers are the same.
 
 The key counts together with the principal, the route and the body. The row is reserved in the transaction that creates
-the thing, so there is no moment in which one exists without the other; a second request at the same time waits for the first.
+the thing, so there is no moment in which one exists without the other; a second request at the same time waits for the
+first.
 """
 
 import hashlib
@@ -60,8 +61,8 @@ class Idempotency:
         await session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now - _KEEP))
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         reserve = insert(IdempotencyRow).values(digest=self._digest, answer=None, created_at=now)
-        reserve = reserve.on_conflict_do_nothing(index_elements=["digest"]).returning(IdempotencyRow.id)
-        if await session.scalar(reserve) is not None:
+        unless_known = reserve.on_conflict_do_nothing(index_elements=["digest"])
+        if await session.scalar(unless_known.returning(IdempotencyRow.id)) is not None:
             return None
         query = select(IdempotencyRow.status, IdempotencyRow.answer).where(IdempotencyRow.digest == self._digest)
         row = (await session.execute(query)).one_or_none()
@@ -70,7 +71,12 @@ class Idempotency:
         return JSONResponse(row.answer, status_code=row.status, headers={"Idempotent-Replayed": "true"})
 
     async def remember(
-        self, session: AsyncSession, answer: BaseModel | dict[str, Any], *, status: int = 201, secrets: Iterable[str] = ()
+        self,
+        session: AsyncSession,
+        answer: BaseModel | dict[str, Any],
+        *,
+        status: int = 201,
+        secrets: Iterable[str] = (),
     ) -> None:
         """Keep the answer for a replay, with the fields named in `secrets` emptied."""
         if self._digest is None:

@@ -1,9 +1,9 @@
 """Events that must not be lost or told too early: written with the change itself, published right after its commit.
 
-Every process relays every row to its own bus: its own changes before the answer goes out, those of other processes (the
-command line, another server on the same PostgreSQL) within a second. Ids follow the order of commits, because SQLite has one
-writer and PostgreSQL writers take an advisory lock for the moment between numbering and commit; so remembering the
-last id is enough to see each row once.
+Every process relays every row to its own bus: its own changes before the answer goes out, those of other processes
+(the command line, another server on the same PostgreSQL) within a second. Ids follow the order of commits, because
+SQLite has one writer and PostgreSQL writers take an advisory lock for the moment between numbering and commit; so
+remembering the last id is enough to see each row once.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class OutboxRow(Base):
     """One event, kept for an hour so that every process has seen it."""
 
     __tablename__ = "outbox"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     subject: Mapped[str] = mapped_column(String(128))

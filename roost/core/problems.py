@@ -19,8 +19,15 @@ _log = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 _AWAY = "The database cannot be reached at the moment; try again in a few seconds."
-_CODES = {400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-          408: "request_timeout", 413: "too_large", 415: "unsupported_media_type", 429: "too_many_requests"}  # fmt: skip
+_CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+}
 _SENTENCES = {404: "There is nothing at this address.", 405: "This address does not answer to that method."}
 
 

@@ -35,6 +35,11 @@ class RateLimiter:
         self._store(key, level - 1)
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Return a token that turned out not to be owed."""
+        if key in self._buckets:
+            self._store(key, min(self._burst, self._level(key) + 1))
+
     def check(self, key: str, detail: str) -> None:
         """Take a token or raise TooMany with `detail`."""
         wait_s = self.take(key)

@@ -30,7 +30,10 @@ class Settings(BaseSettings):
     mqtt_port: int = Field(1883, ge=0, le=65535, description="Port for MQTT; 0 takes a free one.")
     data_dir: Path = Field(Path("data"), description="Folder for the database, the telemetry and generated secrets.")
     admin_email: str = Field(
-        "admin@local", min_length=3, max_length=255, pattern=r"^[^@\s]+@[^@\s]+$",
+        "admin@local",
+        min_length=3,
+        max_length=255,
+        pattern=r"^[^@\s]+@[^@\s]+$",
         description="E-mail of the administrator that the first start creates.",
     )
     admin_password: SecretStr | None = Field(
@@ -57,12 +60,16 @@ class Settings(BaseSettings):
     jwt_issuer: str = Field("roost", min_length=1, description="The `iss` claim of access tokens.")
     jwt_audience: str = Field("roost-clients", min_length=1, description="The `aud` claim of access tokens.")
     access_token_expire_minutes: int = Field(
-        15, ge=1, le=1440,
+        15,
+        ge=1,
+        le=1440,
         validation_alias=_names("ROOST_ACCESS_TOKEN_EXPIRE_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES"),
         description="Minutes that an access token is good for.",
     )
     refresh_token_expire_days: int = Field(
-        30, ge=1, le=400,
+        30,
+        ge=1,
+        le=400,
         validation_alias=_names("ROOST_REFRESH_TOKEN_EXPIRE_DAYS", "REFRESH_TOKEN_EXPIRE_DAYS"),
         description="Days without use after which a signed-in client has to sign in again.",
     )
@@ -75,7 +82,7 @@ class Settings(BaseSettings):
         "INFO", validation_alias=_names("ROOST_LOG_LEVEL", "LOG_LEVEL"), description="From which level on to log."
     )
     debug: bool = Field(
-        default=False, validation_alias=_names("ROOST_DEBUG", "DEBUG"), description="Log everything, as level DEBUG does."
+        default=False, validation_alias=_names("ROOST_DEBUG", "DEBUG"), description="Log everything, like level DEBUG."
     )
     system_public: bool | None = Field(
         None, description="Whether /system/* answers without signing in; by default only while listening on loopback."
@@ -93,7 +100,8 @@ class Settings(BaseSettings):
     @classmethod
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.strip("[]").replace('"', "").split(",") if part.strip())
+            parts = (part.strip(" \"'[]").rstrip("/") for part in value.split(","))
+            return tuple(part for part in parts if part)
         return value
 
     @field_validator("log_level", mode="before")
