@@ -1,0 +1,83 @@
+"""What the ingest path asks of the log, whichever database holds it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from roost.telemetry.decode import flatten
+from roost.telemetry.messages import Message, Value
+
+
+class LogUnavailable(Exception):
+    """The log cannot take or give messages at the moment; nothing of the call happened, or it is safe to repeat."""
+
+
+class Row(msgspec.Struct, gc=False):
+    """A message as the log gives it back; times in milliseconds since 1970 UTC."""
+
+    id: int
+    device_id: int
+    observed_at: int
+    received_at: int
+    event_type: str | None
+    payload: bytes
+    units: bytes | None
+    message_id: str | None
+
+    def readings(self) -> dict[str, Value]:
+        document = msgspec.json.decode(self.payload)
+        if self.event_type is None:
+            return document  # type: ignore[no-any-return]  # the log keeps these flat
+        return flatten(document)
+
+    def units_by_key(self) -> dict[str, str]:
+        return msgspec.json.decode(self.units) if self.units else {}
+
+
+class Log(Protocol):
+    """The durable log of messages. Reads see whatever an append has returned for."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
+        """Puts all messages on disk, together, and sets their ids; a resend of a known message id gets none.
+
+        Raises:
+            LogUnavailable: nothing may be acknowledged.
+        """
+
+    async def recent(
+        self, device_ids: Sequence[int], limit: int, *, before_id: int | None = None, events_only: bool = False,
+        event_type: str | None = None, since: int | None = None, until: int | None = None,
+    ) -> list[Row]:
+        """The last messages of these devices, newest arrival first; `since` <= observed_at < `until`."""
+
+    async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+        """Messages of one device with `since` <= observed_at < `until`, oldest first, at most `limit` of the newest."""
+
+    async def find(self, message_id: int) -> Row | None: ...
+
+    async def delete_device(self, device_id: int) -> None: ...
+
+    async def prune(self, before: int) -> int:
+        """Deletes what was observed before `before`; the number of messages deleted."""
+
+    async def size(self) -> tuple[int, int]:
+        """Messages and bytes in the log."""
+
+
+def without_resends(rows: Iterable[Row]) -> list[Row]:
+    """`rows` with each message that a device sent again, with its own time and the same content, once."""
+    seen: set[tuple[int, int, str | None, bytes]] = set()
+    kept = []
+    for row in rows:
+        if row.observed_at != row.received_at:
+            mark = (row.device_id, row.observed_at, row.event_type, row.payload)
+            if mark in seen:
+                continue
+            seen.add(mark)
+        kept.append(row)
+    return kept

@@ -1,0 +1,144 @@
+"""One slice of the log on SQLite: a file of its own, written without any index, indexed once it is closed.
+
+An index while writing would cost five times the insert; so the open slice is read through row numbers kept in memory,
+and the closed ones through an index that is built in one go.
+"""
+
+import threading
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from roost.telemetry.log import Row
+
+FORMAT = 1
+COLUMNS = "id, device_id, observed_at, received_at, event_type, payload, units, message_id"
+BUSY_TIMEOUT_MS = 5_000
+NOBODY = 0
+
+_SCHEMA = f"""
+CREATE TABLE head(id INTEGER PRIMARY KEY, device_id INTEGER NOT NULL, observed_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL, event_type TEXT, payload BLOB NOT NULL, units BLOB, message_id TEXT);
+CREATE TABLE slice(first_id INTEGER NOT NULL, opened_at INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0,
+    first_observed_at INTEGER, last_observed_at INTEGER, last_received_at INTEGER);
+PRAGMA user_version = {FORMAT};
+"""
+
+
+def slice_path(folder: Path, number: int) -> Path:
+    return folder / f"head_{number:08d}.db"
+
+
+def slice_number(path: Path) -> int:
+    return int(path.stem.removeprefix("head_"))
+
+
+def connect(path: Path, *, create: bool = False) -> apsw.Connection:
+    """A connection whose commits are on disk when they return."""
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("wal_autocheckpoint", 0)
+    return connection
+
+
+def create(path: Path, first_id: int, opened_at: int) -> apsw.Connection:
+    connection = connect(path, create=True)
+    with connection:
+        connection.execute(_SCHEMA)
+        connection.execute("INSERT INTO slice(first_id, opened_at) VALUES (?, ?)", (first_id, opened_at))
+    return connection
+
+
+def is_complete(path: Path) -> bool:
+    """False for a file whose creation was cut short: it holds nothing yet."""
+    connection = connect(path)
+    try:
+        version = connection.pragma("user_version")
+        if version > FORMAT:
+            raise RuntimeError(f"{path} was written by a newer version of Roost (format {version}).")
+        return bool(version)
+    finally:
+        connection.close()
+
+
+class OpenSlice:
+    """What is known in memory about a slice without an index: which rows are whose, and the message ids.
+
+    The writer only notes whose the next rows are; they are sorted by device when somebody reads, on the reader's time.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.first_id: int
+        self.opened_at: int
+        self.first_id, self.opened_at = connection.execute("SELECT first_id, opened_at FROM slice").get
+        self.next_id = self.first_id
+        self.message_ids: dict[int, int] = {}
+        self._owners = array("q")
+        self._sorted = 0
+        self._rows: dict[int, array[int]] = {}
+        self._sorting = threading.Lock()
+        for row_id, device_id, message_id in connection.execute("SELECT id, device_id, message_id FROM head ORDER BY id"):
+            self._owners.extend([NOBODY] * (row_id - self.next_id))  # rows that were pruned
+            self.append([device_id])
+            if message_id is not None:
+                self.message_ids[hash((device_id, message_id))] = row_id
+            self.next_id = row_id + 1
+
+    def append(self, device_ids: list[int]) -> None:
+        """The next rows of the slice are on disk and belong to these devices."""
+        self._owners.extend(device_ids)
+        self.next_id += len(device_ids)
+
+    def rows_of(self, device_id: int) -> list[int]:
+        """The row ids of a device, ascending."""
+        with self._sorting:
+            end = len(self._owners)
+            for place in range(self._sorted, end):
+                owner = self._owners[place]
+                rows = self._rows.get(owner)
+                if rows is None:
+                    rows = self._rows[owner] = array("q")
+                rows.append(self.first_id + place)
+            self._sorted = end
+            return list(self._rows.get(device_id, ()))
+
+
+@dataclass(slots=True)
+class Slice:
+    """A slice as readers see it. `open` is there while the slice has no index: it is being written or closed."""
+
+    number: int
+    path: Path
+    first_observed_at: int = 0
+    last_observed_at: int = 2**63 - 1
+    last_received_at: int = 2**63 - 1
+    open: OpenSlice | None = None
+
+
+def close_slice(path: Path) -> None:
+    """Makes a slice that is no longer written quick to read. Idempotent; a crash in between is made good at start."""
+    connection = connect(path)
+    try:
+        with connection:
+            connection.execute("CREATE INDEX IF NOT EXISTS head_device ON head(device_id, observed_at)")
+            connection.execute(
+                "CREATE INDEX IF NOT EXISTS head_message ON head(device_id, message_id) WHERE message_id IS NOT NULL"
+            )
+            connection.execute("CREATE INDEX IF NOT EXISTS head_event ON head(id) WHERE event_type IS NOT NULL")
+            connection.execute(
+                "UPDATE slice SET closed = 1, (first_observed_at, last_observed_at, last_received_at) ="
+                " (SELECT min(observed_at), max(observed_at), max(received_at) FROM head)"
+            )
+        connection.pragma("wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def as_rows(cursor: Iterator[tuple[object, ...]]) -> list[Row]:
+    return [Row(*values) for values in cursor]  # type: ignore[arg-type]

@@ -1,0 +1,329 @@
+"""The log on one box: a row per message in SQLite files, one file per slice of time.
+
+One thread writes (group commit, fsynced), one closes slices, two read. A slice is closed after so many messages or a
+day; dropping old data is then dropping files.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+import msgspec
+
+from roost.core.clock import Clock
+from roost.telemetry import slices
+from roost.telemetry.log import LogUnavailable, Row
+from roost.telemetry.messages import Message
+from roost.telemetry.prune import delete_rows, prune_folder, remove_slice
+from roost.telemetry.slice_reads import SliceReader
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SLICE_ROWS = 400_000
+SLICE_MESSAGE_IDS = 100_000
+SLICE_AGE_MS = 24 * 3600 * 1000
+RESEND_WINDOW_MS = 24 * 3600 * 1000
+RESEND_SLICES = 8
+INSERT_SIZES = (1024, 128, 16, 4, 1)
+
+_encode = msgspec.json.Encoder().encode
+_INSERTS = {
+    size: f"INSERT INTO head({slices.COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?)"] * size)
+    for size in INSERT_SIZES
+}
+
+
+class SqliteLog:
+    """See `roost.telemetry.log.Log`. A message id alone is recognised for 24 h, within the last eight slices."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        # Oldest first, the one being written last. Replaced, never changed: readers keep the list they took.
+        self._slices: list[slices.Slice] = []
+        self._connection: apsw.Connection | None = None
+        self._writer = ThreadPoolExecutor(1, "telemetry-log")
+        self._closer = ThreadPoolExecutor(1, "telemetry-close")
+        self._reader = SliceReader()
+        self._probes: dict[int, apsw.Connection] = {}
+        self._lock: int | None = None
+
+    async def open(self) -> None:
+        await self._on_writer(self._open_all)
+
+    async def close(self) -> None:
+        await self._on_writer(self._close_connections)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        await asyncio.to_thread(self._closer.shutdown)
+        await asyncio.to_thread(self._reader.close)
+        self._writer.shutdown()
+
+    async def append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
+        await self._on_writer(self._append, device_ids, messages)
+
+    async def recent(
+        self, device_ids: Sequence[int], limit: int, *, before_id: int | None = None, events_only: bool = False,
+        event_type: str | None = None, since: int | None = None, until: int | None = None,
+    ) -> list[Row]:
+        return await self._reader.recent(
+            self._slices, device_ids, limit,
+            before_id=before_id, events_only=events_only, event_type=event_type, since=since, until=until,
+        )
+
+    async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+        return await self._reader.between(self._slices, device_id, since, until, limit)
+
+    async def find(self, message_id: int) -> Row | None:
+        return await self._reader.find(self._slices, message_id)
+
+    async def delete_device(self, device_id: int) -> None:
+        await self._on_writer(self._delete_device, device_id)
+
+    async def prune(self, before: int) -> int:
+        return await self._on_writer(self._prune, before)
+
+    async def size(self) -> tuple[int, int]:
+        return await self._on_writer(self._size)
+
+    async def _on_writer(self, work: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
+        except (apsw.Error, OSError) as error:
+            raise LogUnavailable(str(error)) from error
+
+    # On the writer thread from here on.
+
+    def _open_all(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._take_folder()
+        paths = sorted(self._folder.glob("head_*.db"))
+        while paths and not slices.is_complete(paths[-1]):
+            remove_slice(paths.pop())
+        found = [self._adopt(path) for path in paths[:-1]]
+        if paths:
+            self._connection = slices.connect(paths[-1])
+            newest = slices.Slice(
+                slices.slice_number(paths[-1]), paths[-1], open=slices.OpenSlice(self._connection)
+            )
+        else:
+            newest = self._start_slice(1, 1)
+        self._slices = [*found, newest]
+        for part in found:
+            if part.open is not None:
+                self._closer.submit(self._finish, part)
+
+    def _take_folder(self) -> None:
+        """Two hubs on one folder would each believe to be the only writer; the system drops the lock with the process."""
+        if self._lock is None:
+            self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._lock)
+                self._lock = None
+                raise LogUnavailable(f"Another hub is already using {self._folder}.") from None
+
+    def _adopt(self, path: Path) -> slices.Slice:
+        """A slice that was finished in an earlier life, or whose index still has to be built."""
+        connection = slices.connect(path)
+        try:
+            closed, first, last, received = connection.execute(
+                "SELECT closed, first_observed_at, last_observed_at, last_received_at FROM slice"
+            ).get
+            number = slices.slice_number(path)
+            if closed:
+                return slices.Slice(number, path, first or 0, last or 0, received or 0)
+            return slices.Slice(number, path, open=slices.OpenSlice(connection))
+        finally:
+            connection.close()
+
+    def _start_slice(self, number: int, first_id: int) -> slices.Slice:
+        path = slices.slice_path(self._folder, number)
+        self._connection = slices.create(path, first_id, self._clock.now_ms())
+        _sync_folder(self._folder)
+        return slices.Slice(number, path, open=slices.OpenSlice(self._connection))
+
+    @property
+    def _opened(self) -> slices.OpenSlice:
+        opened = self._slices[-1].open
+        assert opened is not None
+        return opened
+
+    def _append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
+        try:
+            if self._connection is None:
+                self._open_all()
+            self._write(device_ids, messages)
+        except BaseException:
+            # What memory knows may now differ from the disk: start again from the disk.
+            self._close_connections()
+            raise
+        self._roll_if_due()
+
+    def _write(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
+        """Inserts and commits; the ids are given out only once the commit is on disk."""
+        connection, opened = self._connection, self._opened
+        assert connection is not None
+        pairs = list(zip(device_ids, messages, strict=True))
+        if any(message.message_id is not None for message in messages):
+            pairs = self._without_resends(pairs)
+        connection.execute("BEGIN IMMEDIATE")
+        self._insert(connection, pairs, opened.next_id)
+        connection.execute("COMMIT")
+        for row_id, (device_id, message) in enumerate(pairs, opened.next_id):
+            message.id = row_id
+            if message.message_id is not None:
+                opened.message_ids[hash((device_id, message.message_id))] = row_id
+        opened.append([device_id for device_id, _ in pairs])
+
+    def _insert(self, connection: apsw.Connection, pairs: list[tuple[int, Message]], row_id: int) -> None:
+        values: list[object] = []
+        for device_id, message in pairs:
+            units = message.units
+            values += (
+                row_id, device_id, message.observed_at, message.received_at, message.event_type, message.payload,
+                units and _encode(units), message.message_id,
+            )  # fmt: skip
+            row_id += 1
+        start, left = 0, len(pairs)
+        for size in INSERT_SIZES:
+            while left >= size:
+                connection.execute(_INSERTS[size], values[start : start + size * 8])
+                start += size * 8
+                left -= size
+
+    def _without_resends(self, pairs: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
+        here: set[tuple[int, str]] = set()
+        new = []
+        for device_id, message in pairs:
+            message_id = message.message_id
+            if message_id is not None:
+                if (device_id, message_id) in here or self._is_resend(device_id, message_id, message.received_at):
+                    continue
+                here.add((device_id, message_id))
+            new.append((device_id, message))
+        return new
+
+    def _is_resend(self, device_id: int, message_id: str, now_ms: int) -> bool:
+        assert self._connection is not None
+        since = now_ms - RESEND_WINDOW_MS
+        row_id = self._opened.message_ids.get(hash((device_id, message_id)))
+        if row_id is not None:
+            found = self._connection.execute(
+                "SELECT 1 FROM head WHERE id = ? AND device_id = ? AND message_id = ? AND received_at >= ?",
+                (row_id, device_id, message_id, since),
+            ).get
+            if found:
+                return True
+        return any(
+            self._probe(closed, device_id, message_id, since)
+            for closed in self._slices[-RESEND_SLICES - 1 : -1]
+            if closed.last_received_at >= since
+        )
+
+    def _probe(self, closed: slices.Slice, device_id: int, message_id: str, since: int) -> bool:
+        """Whether a closed slice has this message id; by the index, or while that is built by the ids in memory."""
+        if closed.open is not None and hash((device_id, message_id)) not in closed.open.message_ids:
+            return False
+        connection = self._probes.get(closed.number)
+        if connection is None:
+            if not closed.path.exists():
+                return False
+            connection = self._probes[closed.number] = slices.connect(closed.path)
+        return bool(
+            connection.execute(
+                "SELECT 1 FROM head WHERE device_id = ? AND message_id = ? AND received_at >= ? LIMIT 1",
+                (device_id, message_id, since),
+            ).get
+        )
+
+    def _roll_if_due(self) -> None:
+        opened = self._opened
+        full = opened.next_id - opened.first_id >= SLICE_ROWS or len(opened.message_ids) >= SLICE_MESSAGE_IDS
+        old = self._clock.now_ms() - opened.opened_at >= SLICE_AGE_MS
+        if not (full or (old and opened.next_id > opened.first_id)):
+            return
+        try:
+            self._roll(opened)
+        except (apsw.Error, OSError):
+            # The messages are safe where they are; the next append tries again.
+            logger.exception("could not start a new telemetry slice")
+
+    def _roll(self, opened: slices.OpenSlice) -> None:
+        connection, full = self._connection, self._slices[-1]
+        assert connection is not None
+        full.first_observed_at, full.last_observed_at, full.last_received_at = connection.execute(
+            "SELECT min(observed_at), max(observed_at), max(received_at) FROM head"
+        ).get
+        self._slices = [*self._slices, self._start_slice(full.number + 1, opened.next_id)]
+        connection.close()
+        for stale in [number for number in self._probes if number <= full.number - RESEND_SLICES]:
+            self._probes.pop(stale).close()
+        self._closer.submit(self._finish, full)
+
+    def _finish(self, closed: slices.Slice) -> None:
+        try:
+            slices.close_slice(closed.path)
+            closed.open = None
+        except apsw.CantOpenError:
+            closed.open = None  # pruned in the meantime
+        except (apsw.Error, OSError):
+            logger.exception("could not index %s; it stays readable and is tried again at the next start", closed.path)
+
+    def _prune(self, before: int) -> int:
+        deleted = prune_folder(self._folder, before)
+        for gone in [part for part in self._slices[:-1] if not part.path.exists()]:
+            probe = self._probes.pop(gone.number, None)
+            if probe is not None:
+                probe.close()
+        self._slices = [*(part for part in self._slices[:-1] if part.path.exists()), self._slices[-1]]
+        return deleted
+
+    def _delete_device(self, device_id: int) -> None:
+        for part in self._slices:
+            if part.path.exists():
+                connection = slices.connect(part.path)
+                try:
+                    delete_rows(connection, "device_id = ?", device_id)
+                finally:
+                    connection.close()
+
+    def _size(self) -> tuple[int, int]:
+        if self._connection is None:
+            self._open_all()
+        paths = [part.path for part in self._slices if part.path.exists()]
+        size = sum(file.stat().st_size for file in self._folder.iterdir())
+        return sum(_count(path) for path in paths), size
+
+    def _close_connections(self) -> None:
+        for connection in [self._connection, *self._probes.values()]:
+            if connection is not None:
+                connection.close()
+        self._connection = None
+        self._probes.clear()
+
+
+def _count(path: Path) -> int:
+    connection = slices.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM head").get)
+    finally:
+        connection.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
