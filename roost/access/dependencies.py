@@ -11,14 +11,14 @@ from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
 from roost.core.errors import Forbidden, Unauthorized
 
-_bearer = OAuth2PasswordBearer(
+bearer = OAuth2PasswordBearer(
     tokenUrl="/api/v1/auth/login", scheme_name="User", scopes=SCOPES, auto_error=False,
     description="An access token of a signed-in user.",
 )  # fmt: skip
 
 
 async def _principal(
-    request: Request, scopes: SecurityScopes, token: Annotated[str | None, Depends(_bearer)]
+    request: Request, scopes: SecurityScopes, token: Annotated[str | None, Depends(bearer)]
 ) -> UserPrincipal:
     if not token:
         raise Unauthorized("Sign in first: this needs an access token as `Authorization: Bearer …`.")

@@ -150,10 +150,13 @@ async def _on_data_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_database_error(request: Request, error: DBAPIError) -> JSONResponse:
-    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
-        return await _on_connection_error(request, error)
-    if type(error.orig).__name__ == "OverflowError":
+    # PostgreSQL's classes: 22 a value that does not fit; 08, 53, 57 the server is away, full or shutting down.
+    sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
+    if sqlstate.startswith("22") or isinstance(error.orig, OverflowError):
         return await _on_data_error(request, error)
+    away = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
+    if away or sqlstate[:2] in {"08", "53", "57"}:
+        return await _on_connection_error(request, error)
     _log.error("The database refused a statement", exc_info=error)
     return problem(500, "internal_error", UNEXPECTED, instance=instance_of(request))
 

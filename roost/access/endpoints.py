@@ -1,0 +1,158 @@
+"""Signing in, staying signed in, signing out."""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Body, Cookie, Depends
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from roost.access.authentication import authenticate
+from roost.access.dependencies import bearer
+from roost.access.principals import scopes_of
+from roost.access.schemas import LoginForm, LoginRequest, RefreshRequest, TokenRead, UserRead
+from roost.access.sessions import Sessions, SignedIn
+from roost.core.errors import Malformed, Unauthorized
+from roost.core.http import reject_unknown_query
+from roost.core.problems import problem_responses
+
+COOKIE = "roost_refresh"
+COOKIE_PATH = "/api/v1/auth"
+
+router = APIRouter(prefix="/auth", tags=["accounts"], dependencies=[Depends(reject_unknown_query)])
+
+Model = TypeVar("Model", bound=BaseModel)
+RefreshCookie = Annotated[
+    str | None, Cookie(alias=COOKIE, max_length=512, description="The refresh token, in a browser.")
+]
+
+_LOGIN_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": LoginRequest.model_json_schema()},
+            "application/x-www-form-urlencoded": {"schema": LoginForm.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post(
+    "/login",
+    operation_id="login",
+    summary="Sign in",
+    responses=problem_responses(400, 401, 408, 413, 429),
+    openapi_extra=_LOGIN_BODY,
+)
+async def login(request: Request, response: Response) -> TokenRead:
+    """With JSON, or with the OAuth2 password form. A wrong password and an unknown name get the same answer."""
+    credentials = await _credentials(request)
+    sessions: Sessions = request.app.state.sessions
+    signed_in = await sessions.sign_in(credentials.name, credentials.password, client_address(request))
+    return _answer(request, response, signed_in, in_cookie=credentials.cookie)
+
+
+@router.post("/refresh", operation_id="refresh", summary="Exchange the refresh token", responses=problem_responses(401))
+async def refresh(
+    request: Request,
+    response: Response,
+    cookie: RefreshCookie = None,
+    body: Annotated[RefreshRequest | None, Body()] = None,
+) -> TokenRead:
+    """Each refresh token is good once; using one a second time ends the session."""
+    given = body.refresh_token if body else None
+    token = given or cookie
+    if not token:
+        raise Unauthorized("Send the refresh token in the body or as cookie.", code="no_refresh_token")
+    sessions: Sessions = request.app.state.sessions
+    try:
+        signed_in = await sessions.refresh(token)
+    except Unauthorized as error:
+        if not given:
+            error.headers["Set-Cookie"] = _cleared_cookie(request)
+        raise
+    return _answer(request, response, signed_in, in_cookie=not given)
+
+
+@router.post("/logout", operation_id="logout", status_code=204, summary="Sign out", responses=problem_responses(401))
+async def logout(
+    request: Request,
+    response: Response,
+    access_token: Annotated[str | None, Depends(bearer)],
+    cookie: RefreshCookie = None,
+    body: Annotated[RefreshRequest | None, Body()] = None,
+) -> None:
+    """End the session of the refresh token (body or cookie), or else of the access token."""
+    sessions: Sessions = request.app.state.sessions
+    refresh_token = (body.refresh_token if body else None) or cookie
+    response.headers["Set-Cookie"] = _cleared_cookie(request)
+    if refresh_token:
+        await sessions.sign_out(refresh_token)
+    elif not access_token:
+        raise Unauthorized("Nobody is signed in here.")
+    if access_token:
+        principal = await _principal_or_none(request, access_token, required=not refresh_token)
+        if principal is not None:
+            await sessions.end(principal)
+
+
+async def _principal_or_none(request: Request, access_token: str, *, required: bool) -> int | None:
+    try:
+        state = request.app.state
+        return (await authenticate(state.database, state.tokens, access_token)).session_id
+    except Unauthorized:
+        if required:
+            raise
+        return None
+
+
+def client_address(request: Request) -> str:
+    """The address that the request came from."""
+    return request.client.host if request.client else "unknown"
+
+
+def _answer(request: Request, response: Response, signed_in: SignedIn, *, in_cookie: bool) -> TokenRead:
+    state = request.app.state
+    response.headers["Cache-Control"] = "no-store"
+    if in_cookie:
+        response.set_cookie(
+            COOKIE, signed_in.refresh_token, max_age=state.sessions.lifetime_s, path=COOKIE_PATH,
+            secure=request.url.scheme == "https", httponly=True, samesite="strict",
+        )  # fmt: skip
+    return TokenRead(
+        access_token=signed_in.access_token,
+        expires_in=state.tokens.expires_in_s,
+        refresh_token=None if in_cookie else signed_in.refresh_token,
+        scope=" ".join(scopes_of(signed_in.grants)),
+        user=UserRead.of(signed_in.user, signed_in.grants),
+    )
+
+
+def _cleared_cookie(request: Request) -> str:
+    cleared = Response()
+    cleared.delete_cookie(
+        COOKIE, path=COOKIE_PATH, secure=request.url.scheme == "https", httponly=True, samesite="strict"
+    )
+    return cleared.headers["set-cookie"]
+
+
+async def _credentials(request: Request) -> LoginRequest:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+        fields = {name: value for name, value in (await request.form()).items() if not isinstance(value, UploadFile)}
+        form = _validated(LoginForm, fields)
+        return LoginRequest(identifier=form.username, password=form.password)
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError):
+        raise Malformed("The body is not valid JSON.", code="malformed_json") from None
+    return _validated(LoginRequest, body)
+
+
+def _validated(model: type[Model], body: object) -> Model:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]) from None
