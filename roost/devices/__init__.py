@@ -1,0 +1,1 @@
+"""Devices: how they join, prove who they are, and are known to be there."""

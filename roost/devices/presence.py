@@ -1,0 +1,385 @@
+"""Whether a device is there, since when, and if not, why."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from roost.core import outbox
+from roost.core.bus import Bus
+from roost.core.clock import Clock, from_ms, to_ms
+from roost.core.database import Database
+from roost.devices.messages import ENDING_EVENTS, STATUS_CHANGED, status_changed
+from roost.devices.models import Device
+
+OFFLINE = "offline"
+ONLINE = "online"
+NEVER_HEARD = "It has never been heard."
+
+_FLUSH_INTERVAL_S = 15.0
+# Changes that come together are written together; nobody sees a fiftieth of a second.
+_GATHER_S = 0.02
+_RETRY_S = 2.0
+_CHUNK = 500
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceView:
+    """A device's presence as others see it.
+
+    `reason` is a sentence: what the hub goes by when it says online, and what went wrong when it says offline.
+    """
+
+    status: str
+    last_seen_at: datetime | None
+    since: datetime | None
+    reason: str | None
+    transports: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _State:
+    """A device that is there, or was a moment ago. Times are epoch milliseconds."""
+
+    status: str
+    since_ms: int
+    reason: str | None
+    last_seen_ms: int
+    # Silence is counted from here at the earliest: a hub that was away itself blames nobody.
+    judged_from_ms: int = 0
+    # The device said so itself, so that merely hearing from it again changes nothing.
+    told: bool = False
+    # Open connections by transport.
+    connections: dict[str, int] = field(default_factory=dict)
+
+
+class Presence:
+    """Presence lives in memory and is written down when it changes; `last_seen_at` follows every 15 s.
+
+    Only devices that are there have a state here; the table knows the rest. With several processes on one database,
+    each judges the devices that it hears itself, and the table's `last_seen_at` keeps one process from declaring a
+    device gone that talks to another.
+    """
+
+    def __init__(self, database: Database, clock: Clock, bus: Bus, *, offline_after_s: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._offline_after_s = offline_after_s
+        self._seen: dict[int, int] = {}
+        self._present: dict[int, _State] = {}
+        # Devices that left, and when: what they sent before and is stored only now does not bring them back.
+        self._left: dict[int, _State] = {}
+        self._changed: set[int] = set()
+        self._wake = asyncio.Event()
+        self._settled: list[asyncio.Future[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unsubscribe: Callable[[], None] = bus.subscribe("device.", self._on_event)
+
+    # What the transports say.
+
+    def seen(self, device_id: int, at_ms: int) -> None:
+        """The device was heard. On the path of every message: two dictionary operations while it is there."""
+        self._seen[device_id] = at_ms
+        if device_id not in self._present:
+            self._appear(device_id, at_ms)
+
+    def connected(self, device_id: int, transport: str) -> None:
+        """A connection of the device stands; it counts as there until the last one ends."""
+        now_ms = self._clock.now_ms()
+        self._left.pop(device_id, None)
+        self.seen(device_id, now_ms)
+        state = self._present[device_id]
+        state.connections[transport] = state.connections.get(transport, 0) + 1
+        state.reason = f"Connected over {_spoken(transport)}."
+
+    def disconnected(self, device_id: int, reason: str, transport: str = "mqtt") -> None:
+        """A connection ended; `reason` is a sentence for the device's owner."""
+        state = self._present.get(device_id)
+        if state is None:
+            return
+        left = state.connections.get(transport, 0) - 1
+        if left > 0:
+            state.connections[transport] = left
+        else:
+            state.connections.pop(transport, None)
+        if not state.connections:
+            self._leave(device_id, reason)
+
+    def reported(self, device_id: int, status: str, detail: str | None) -> None:
+        """The device says itself how it is: `online`, `offline` before it sleeps, `updating`, `error` and so on."""
+        now_ms = self._clock.now_ms()
+        reason = detail or f"The device reported {status}."
+        if status == OFFLINE:
+            self.seen(device_id, now_ms)
+            self._leave(device_id, reason)
+            return
+        self._left.pop(device_id, None)
+        self.seen(device_id, now_ms)
+        state = self._present[device_id]
+        if state.status != status:
+            state.since_ms = now_ms
+        elif state.reason == reason:
+            return
+        state.status, state.reason, state.told = status, reason, True
+        self._change(device_id)
+
+    # What others ask.
+
+    def view(self, device_id: int) -> PresenceView:
+        """From memory alone: for a device that is not there, `offline` with what is still remembered."""
+        state = self._present.get(device_id)
+        if state is None:
+            state = self._left.get(device_id)
+        if state is None:
+            return PresenceView(OFFLINE, None, None, None)
+        last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
+        return PresenceView(
+            state.status,
+            from_ms(last_seen_ms),
+            from_ms(state.since_ms),
+            state.reason,
+            tuple(sorted(state.connections)),
+        )
+
+    def view_of(self, device: Device) -> PresenceView:
+        """The device's row, with what memory knows better."""
+        if device.id in self._present or device.id in self._left:
+            view = self.view(device.id)
+            if device.status == view.status and device.status_since is not None:
+                return PresenceView(view.status, view.last_seen_at, device.status_since, view.reason, view.transports)
+            return view
+        reason = device.status_reason
+        if device.last_seen_at is None and reason is None:
+            reason = NEVER_HEARD
+        return PresenceView(device.status, device.last_seen_at, device.status_since, reason)
+
+    async def settled(self) -> None:
+        """Return when every change so far is in the database and published. At once when there is none."""
+        if self._changed:
+            future = asyncio.get_running_loop().create_future()
+            self._settled.append(future)
+            self._wake.set()
+            await future
+
+    # The tasks behind.
+
+    async def start(self) -> None:
+        """Take up the devices that were there when the hub stopped: each has the usual time to be heard again."""
+        now_ms = self._clock.now_ms()
+        query = select(Device.id, Device.status, Device.status_since, Device.status_reason, Device.last_seen_at).where(
+            Device.status != OFFLINE, Device.claimed_at.is_not(None), Device.retired_at.is_(None)
+        )
+        async with self._database.read() as session:
+            rows = (await session.execute(query)).all()
+        for device_id, status, since, reason, last_seen_at in rows:
+            self._present[device_id] = _State(status, _ms(since, now_ms), reason, _ms(last_seen_at, 0), now_ms)
+        self._tasks = [
+            asyncio.create_task(self._write_changes(), name="presence-changes"),
+            asyncio.create_task(self._watch(), name="presence-watch"),
+        ]
+
+    async def stop(self) -> None:
+        """Write down what is known. Nobody is declared gone: a restart takes seconds."""
+        self._unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        try:
+            await self._commit_changes()
+            await self._flush_seen()
+        except Exception:
+            logger.exception("The devices' last presence could not be written.")
+        for future in self._settled:
+            future.cancel()
+
+    def _on_event(self, subject: str, message: dict[str, Any]) -> None:
+        device_id = message["device_id"]
+        if subject == STATUS_CHANGED:
+            self._compare(device_id, message["status"])
+        elif subject in ENDING_EVENTS:
+            self._seen.pop(device_id, None)
+            self._present.pop(device_id, None)
+            self._left.pop(device_id, None)
+            self._changed.discard(device_id)
+
+    def _compare(self, device_id: int, status: str) -> None:
+        """Another process may have said something else about a device that this one hears."""
+        state = self._present.get(device_id)
+        if state is not None and state.status != status:
+            self._change(device_id)
+        elif state is None and status != OFFLINE and device_id not in self._changed:
+            self._left.pop(device_id, None)
+
+    def _appear(self, device_id: int, at_ms: int) -> None:
+        left = self._left.get(device_id)
+        if left is not None:
+            if at_ms <= left.since_ms:
+                return
+            del self._left[device_id]
+        self._present[device_id] = _State(ONLINE, at_ms, "It is sending.", at_ms)
+        self._change(device_id)
+
+    def _leave(self, device_id: int, reason: str) -> None:
+        state = self._present.pop(device_id, None)
+        if state is None:
+            return
+        state.last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
+        state.status, state.reason, state.since_ms = OFFLINE, reason, self._clock.now_ms()
+        state.told = False
+        state.connections.clear()
+        self._left[device_id] = state
+        self._change(device_id)
+
+    def _change(self, device_id: int) -> None:
+        self._changed.add(device_id)
+        self._wake.set()
+
+    async def _write_changes(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._settled:
+                await asyncio.sleep(_GATHER_S)
+            try:
+                await self._commit_changes()
+            except Exception as error:  # noqa: BLE001 - the database may be away for a while; presence goes on
+                logger.warning("Presence changes wait, the database did not take them: %s", error)
+                await asyncio.sleep(_RETRY_S)
+                self._wake.set()
+
+    async def _commit_changes(self) -> None:
+        waiting, self._settled = self._settled, []
+        try:
+            while self._changed:
+                chunk = [self._changed.pop() for _ in range(min(len(self._changed), _CHUNK))]
+                try:
+                    await self._commit_chunk(chunk)
+                except BaseException:
+                    self._changed.update(chunk)
+                    raise
+        except BaseException:
+            self._settled = waiting + self._settled
+            raise
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def _commit_chunk(self, device_ids: list[int]) -> None:
+        query = select(
+            Device.id,
+            Device.organization_id,
+            Device.home_id,
+            Device.status,
+            Device.status_since,
+            Device.status_reason,
+            Device.last_seen_at,
+        ).where(Device.id.in_(device_ids))
+        async with self._database.write() as session:
+            rows = (await session.execute(query.order_by(Device.id).with_for_update())).all()
+            for row in rows:
+                state = self._present.get(row.id) or self._left.get(row.id)
+                if state is not None and self._has_news(row, state):
+                    await self._write_down(session, row, state)
+        for device_id in set(device_ids) - {row.id for row in rows}:
+            self._present.pop(device_id, None)
+            self._left.pop(device_id, None)
+
+    def _has_news(self, row: Row[*tuple[Any, ...]], state: _State) -> bool:
+        """Whether the row must change. Where another process knows better, memory follows the row."""
+        if state.status == row.status:
+            if state.status != OFFLINE:
+                state.since_ms = _ms(row.status_since, state.since_ms)
+            return (state.told or state.status == OFFLINE) and state.reason != row.status_reason
+        heard_ms = _ms(row.last_seen_at, 0)
+        window_ms = self._clock.now_ms() - int(self._offline_after_s * 1000)
+        if state.status == OFFLINE and heard_ms > max(state.last_seen_ms, window_ms):
+            # Another process hears it. From here on this one watches that as well.
+            self._left.pop(row.id, None)
+            since_ms = _ms(row.status_since, heard_ms)
+            self._present[row.id] = _State(row.status, since_ms, row.status_reason, heard_ms)
+            return False
+        if state.status == ONLINE and row.status != OFFLINE and not state.told:
+            # It told another process how it is; that it is heard here does not contradict.
+            state.status, state.since_ms, state.reason = row.status, _ms(row.status_since, 0), row.status_reason
+            return False
+        return True
+
+    async def _write_down(self, session: AsyncSession, row: Row[*tuple[Any, ...]], state: _State) -> None:
+        last_seen_at = from_ms(max(state.last_seen_ms, self._seen.get(row.id, 0), _ms(row.last_seen_at, 0)))
+        values: dict[str, Any] = {"status_reason": state.reason, "last_seen_at": last_seen_at}
+        if state.status != row.status:
+            since = from_ms(state.since_ms)
+            values |= {"status": state.status, "status_since": since}
+            event = status_changed(
+                row.id,
+                row.organization_id,
+                row.home_id,
+                status=state.status,
+                since=since,
+                last_seen_at=last_seen_at,
+                reason=state.reason,
+            )
+            outbox.add(session, STATUS_CHANGED, event)
+        await session.execute(update(Device).where(Device.id == row.id).values(**values))
+
+    async def _watch(self) -> None:
+        """Every few seconds: who fell silent; every 15: when each was last seen."""
+        flush_at = self._clock.monotonic() + _FLUSH_INTERVAL_S
+        while True:
+            await asyncio.sleep(min(5.0, self._offline_after_s / 4))
+            self._retire_silent(self._clock.now_ms())
+            if self._clock.monotonic() < flush_at:
+                continue
+            flush_at = self._clock.monotonic() + _FLUSH_INTERVAL_S
+            try:
+                await self._flush_seen()
+            except Exception as error:  # noqa: BLE001 - tried again with the next flush
+                logger.warning("When devices were last seen could not be written: %s", error)
+
+    def _retire_silent(self, now_ms: int) -> None:
+        silent_since_ms = now_ms - int(self._offline_after_s * 1000)
+        silent = [
+            device_id
+            for device_id, state in self._present.items()
+            if not state.connections
+            and max(state.last_seen_ms, state.judged_from_ms, self._seen.get(device_id, 0)) < silent_since_ms
+        ]
+        for device_id in silent:
+            self._leave(device_id, f"Nothing was heard from it for {self._offline_after_s:g} s.")
+        for device_id, state in list(self._left.items()):
+            if state.since_ms < silent_since_ms and device_id not in self._changed:
+                del self._left[device_id]
+
+    async def _flush_seen(self) -> None:
+        seen, self._seen = self._seen, {}
+        rows = []
+        for device_id, at_ms in sorted(seen.items()):
+            state = self._present.get(device_id) or self._left.get(device_id)
+            if state is not None and at_ms > state.last_seen_ms:
+                state.last_seen_ms = at_ms
+            rows.append({"device": device_id, "seen": from_ms(at_ms)})
+        statement = update(Device).where(Device.id == bindparam("device")).values(last_seen_at=bindparam("seen"))
+        try:
+            for start in range(0, len(rows), _CHUNK):
+                async with self._database.write() as session:
+                    await (await session.connection()).execute(statement, rows[start : start + _CHUNK])
+        except Exception:
+            for device_id, at_ms in seen.items():
+                self._seen.setdefault(device_id, at_ms)
+            raise
+
+
+def _spoken(transport: str) -> str:
+    return {"mqtt": "MQTT", "http": "HTTP", "ws": "WebSocket"}.get(transport, transport)
+
+
+def _ms(at: datetime | None, otherwise: int) -> int:
+    return otherwise if at is None else to_ms(at)

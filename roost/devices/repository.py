@@ -1,0 +1,116 @@
+"""All SQL of the registry. Whatever a user asks for starts from what that user may see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from roost.access.principals import UserPrincipal, visible_to
+from roost.core.errors import NotFound
+from roost.devices.models import Device, DeviceLog, DeviceTag, PairingCode
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """Which devices are wanted; None = any. `words` are looked for in name and uid, in either case."""
+
+    home_id: int | None = None
+    room_id: int | None = None
+    status: str | None = None
+    type: str | None = None
+    tag: str | None = None
+    words: str | None = None
+
+
+def _visible(principal: UserPrincipal, scope: str) -> Select[Device]:
+    reach = visible_to(principal, scope, organization=Device.organization_id, home=Device.home_id)
+    # A device that nobody has claimed is nobody's, whatever one's reach.
+    return select(Device).where(Device.organization_id.is_not(None), reach)
+
+
+async def list_devices(
+    session: AsyncSession, principal: UserPrincipal, wanted: DeviceFilter, *, after_id: int, limit: int
+) -> Sequence[Device]:
+    """At most `limit` devices with their tags, by id, in two queries."""
+    query = _visible(principal, "devices:read").where(Device.id > after_id).order_by(Device.id).limit(limit)
+    if wanted.home_id is not None:
+        query = query.where(Device.home_id == wanted.home_id)
+    if wanted.room_id is not None:
+        query = query.where(Device.room_id == wanted.room_id)
+    if wanted.status is not None:
+        query = query.where(Device.status == wanted.status)
+    if wanted.type is not None:
+        query = query.where(Device.type == wanted.type)
+    if wanted.tag is not None:
+        tagged = select(DeviceTag.device_id).where(DeviceTag.tag == wanted.tag)
+        query = query.where(Device.id.in_(tagged))
+    if wanted.words is not None:
+        words = wanted.words.lower()
+        query = query.where(
+            or_(
+                func.lower(Device.name).contains(words, autoescape=True),
+                func.lower(Device.device_uid).contains(words, autoescape=True),
+            )
+        )
+    return (await session.scalars(query.options(selectinload(Device.tag_rows)))).all()
+
+
+async def get_device(
+    session: AsyncSession, principal: UserPrincipal, device_id: int, scope: str = "devices:read", *, lock: bool = False
+) -> Device:
+    """The device with its tags; raises NotFound when the principal may not see it with this scope."""
+    query = _visible(principal, scope).where(Device.id == device_id).options(selectinload(Device.tag_rows))
+    if lock:
+        query = query.with_for_update(of=Device)
+    device = await session.scalar(query)
+    if device is None:
+        raise no_device(device_id)
+    return device
+
+
+async def find_own(session: AsyncSession, device_id: int) -> Device | None:
+    """The row of a device that has proved who it is."""
+    query = select(Device).where(Device.id == device_id).options(selectinload(Device.tag_rows))
+    return await session.scalar(query)
+
+
+async def find_by_uid(session: AsyncSession, device_uid: str, *, lock: bool = False) -> Device | None:
+    """The device that goes by this uid now, claimed or not."""
+    query = select(Device).where(Device.device_uid == device_uid, Device.retired_at.is_(None))
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def find_code(session: AsyncSession, device_id: int) -> PairingCode | None:
+    """The last code made for the device, locked: whoever judges it first wins."""
+    return await session.scalar(select(PairingCode).where(PairingCode.device_id == device_id).with_for_update())
+
+
+async def list_logs(
+    session: AsyncSession, device_id: int, *, levels: Sequence[str] | None, before_id: int | None, limit: int
+) -> Sequence[DeviceLog]:
+    """Lines of one device, newest first."""
+    query = select(DeviceLog).where(DeviceLog.device_id == device_id).order_by(DeviceLog.id.desc()).limit(limit)
+    if levels is not None:
+        query = query.where(DeviceLog.level.in_(levels))
+    if before_id is not None:
+        query = query.where(DeviceLog.id < before_id)
+    return (await session.scalars(query)).all()
+
+
+def no_device(device_id: int) -> NotFound:
+    return NotFound(f"There is no device {device_id}.", code="device_not_found")
+
+
+async def list_ids(
+    session: AsyncSession, principal: UserPrincipal, scope: str, device_id: int | None = None,
+    home_id: int | None = None, *, limit: int = 100_000,
+) -> Sequence[int]:  # fmt: skip
+    """The ids of the devices that the principal reaches with this scope."""
+    query = _visible(principal, scope).with_only_columns(Device.id).order_by(Device.id).limit(limit)
+    if device_id is not None:
+        query = query.where(Device.id == device_id)
+    if home_id is not None:
+        query = query.where(Device.home_id == home_id)
+    return (await session.scalars(query)).all()

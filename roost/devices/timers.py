@@ -1,0 +1,48 @@
+"""What happens by itself: unclaimed devices are forgotten, rotated tokens end."""
+
+import asyncio
+import contextlib
+import logging
+
+from roost.core.clock import Clock
+from roost.core.database import Database
+from roost.devices.credentials import end_expired
+from roost.devices.joining import forget_unclaimed
+
+_EVERY_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """Clears away, every half minute, what time has ended."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def run_once(self) -> None:
+        """Errors of the database pass through."""
+        now = self._clock.now()
+        async with self._database.write() as session:
+            await end_expired(session, now)
+            await forget_unclaimed(session, now)
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="device-housekeeping")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            try:
+                await self.run_once()
+            except Exception as error:  # noqa: BLE001 - tried again in half a minute
+                logger.warning("Devices could not be tidied up: %s", error)
