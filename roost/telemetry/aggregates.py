@@ -1,12 +1,10 @@
 """Statistics over messages. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from roost.core.clock import rfc3339_from_ms
 from roost.telemetry.log import Row
-
-AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last", "p50", "p95")
 
 Point = tuple[int, float]
 
@@ -45,27 +43,7 @@ def bucket_rows(
 
 def aggregate(points: Sequence[Point], name: str) -> float | int:
     """One of `AGGREGATES` over at least one point, in the order of time."""
-    values = [value for _, value in points]
-    match name:
-        case "count":
-            return len(values)
-        case "min":
-            return min(values)
-        case "max":
-            return max(values)
-        case "sum":
-            return _finite(sum(values))
-        case "avg":
-            return _finite(sum(values) / len(values))
-        case "first":
-            return values[0]
-        case "last":
-            return values[-1]
-        case "p50":
-            return percentile(values, 0.50)
-        case "p95":
-            return percentile(values, 0.95)
-    raise ValueError(name)
+    return _AGGREGATES[name]([value for _, value in points])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -104,3 +82,17 @@ def _series(rows: Iterable[Row], keys: frozenset[str]) -> tuple[dict[str, list[P
         if row.units:
             units.update(row.units_by_key())
     return series, units
+
+
+_AGGREGATES: dict[str, Callable[[list[float]], float | int]] = {
+    "avg": lambda values: _finite(sum(values) / len(values)),
+    "min": min,
+    "max": max,
+    "sum": lambda values: _finite(sum(values)),
+    "count": len,
+    "first": lambda values: values[0],
+    "last": lambda values: values[-1],
+    "p50": lambda values: percentile(values, 0.50),
+    "p95": lambda values: percentile(values, 0.95),
+}
+AGGREGATES = tuple(_AGGREGATES)

@@ -111,7 +111,7 @@ def _parse(data: Any, decoder: Callable[[Any], Any] = _any_decoder.decode) -> An
 
 def _message(sent: Any, received_at: int) -> Message:
     if type(sent) is not dict:
-        raise invalid("not_an_object", "A message is a JSON object, such as {\"temp_c\": 21.5}.")
+        raise invalid("not_an_object", 'A message is a JSON object, such as {"temp_c": 21.5}.')
     if ENVELOPE.isdisjoint(sent):
         payload, event_type, ts, message_id = sent, None, None, None
     else:
@@ -222,20 +222,26 @@ def _check_list(items: list[Any], depth: int) -> None:
 
 def _time(value: Any, field: str, received_at: int) -> int:
     """`value` (RFC 3339 or integer milliseconds) in milliseconds, when a device's clock can mean it."""
-    try:
-        if type(value) is int:
-            moment = value
-        elif type(value) is str:
+    if type(value) is int:
+        moment = value
+    elif type(value) is str:
+        try:
             moment = parse_time(value)
-        else:
-            raise ValueError
-    except ValueError:
-        raise invalid("invalid_time", f"`{field}` must be RFC 3339 or integer milliseconds since 1970.") from None
+        except ValueError:
+            raise _no_time(field) from None
+    else:
+        raise _no_time(field)
     if moment < EARLIEST_MS:
-        raise invalid("time_too_early", f"`{field}` is before 2000: is it in seconds, or is the device's clock not set?")
+        raise invalid(
+            "time_too_early", f"`{field}` is before 2000: is it in seconds, or is the device's clock not set?"
+        )
     if moment > received_at + AHEAD_MS:
         raise invalid("time_in_future", f"`{field}` is more than a day ahead of the hub's clock.")
     return moment
+
+
+def _no_time(field: str) -> Refusal:
+    return invalid("invalid_time", f"`{field}` must be RFC 3339 or integer milliseconds since 1970.")
 
 
 def _decode_readings(body: bytes, received_at: int) -> list[Message]:
@@ -250,7 +256,7 @@ def _decode_readings(body: bytes, received_at: int) -> list[Message]:
     elif type(sent) is dict:
         sent = [sent]
     if type(sent) is not list:
-        raise invalid("not_readings", "Send {\"readings\": [{\"sensor_type\": \"temp_c\", \"value\": 21.5}]}.")
+        raise invalid("not_readings", 'Send {"readings": [{"sensor_type": "temp_c", "value": 21.5}]}.')
     if not 0 < len(sent) <= BATCH_MESSAGES:
         raise invalid("batch_size", f"Send 1 to {BATCH_MESSAGES} readings at a time; these are {len(sent)}.")
     return list(_gather(sent, message_id, received_at))
@@ -280,7 +286,9 @@ def _gather(sent: list[Any], message_id: str | None, received_at: int) -> Iterab
 def _reading(item: Any, received_at: int) -> tuple[str, Value, str | None, int]:
     if type(item) is not dict or not READING.issuperset(item):
         raise invalid("not_a_reading", "A reading is {sensor_type, value, unit?, timestamp?}.")
-    key, value, unit = item.get("sensor_type"), item.get("value"), item.get("unit")
+    key: Any = item.get("sensor_type")
+    value: Any = item.get("value")
+    unit: Any = item.get("unit")
     _check_word(key, "sensor_type", KEY_LENGTH)
     if type(value) not in (int, float, bool):
         raise invalid("invalid_value", f"The value of `{key}` must be a number or a boolean.")
@@ -289,7 +297,7 @@ def _reading(item: Any, received_at: int) -> tuple[str, Value, str | None, int]:
     if unit is not None:
         _check_word(unit, "unit", UNIT_LENGTH)
     sent_at = item.get("timestamp")
-    return key, value, unit, received_at if sent_at is None else _time(sent_at, "timestamp", received_at)
+    return str(key), value, unit, received_at if sent_at is None else _time(sent_at, "timestamp", received_at)
 
 
 __all__ = ["BATCH_BYTES", "MESSAGE_BYTES", "Refusal", "decode"]

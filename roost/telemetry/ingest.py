@@ -34,7 +34,7 @@ class Sink(Protocol):
     """Who waits for the answer to a message: a connection or a request."""
 
     def settle(self, token: object, refusal: Refusal | None) -> None:
-        """The message handed in with `token` is on disk, or is refused. Called once each, in the order of submission."""
+        """The message handed in with `token` is on disk, or is refused; told once, in the order of submission."""
 
     def flush(self) -> None:
         """A group of answers is complete: send them."""
@@ -203,9 +203,7 @@ class Ingest:
     def _publish(self, group: list[Entry]) -> None:
         if not self._listeners:
             return
-        committed = [
-            Committed(entry.device, message) for entry in group for message in entry.messages if message.id
-        ]
+        committed = [Committed(entry.device, message) for entry in group for message in entry.messages if message.id]
         if committed:
             for listener in tuple(self._listeners):
                 try:
@@ -228,7 +226,7 @@ class _Waiter:
     def __init__(self, done: asyncio.Future[None]) -> None:
         self.done = done
 
-    def settle(self, token: object, refusal: Refusal | None) -> None:
+    def settle(self, token: object, refusal: Refusal | None) -> None:  # noqa: ARG002 - a request is one message
         if self.done.done():
             return  # the client went away
         if refusal is None:

@@ -1,15 +1,19 @@
 """What the ingest path asks of the log, whichever database holds it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
 from roost.telemetry.decode import flatten
 from roost.telemetry.messages import Message, Value
 
+_decode_document = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_units = msgspec.json.Decoder(dict[str, str]).decode
 
-class LogUnavailable(Exception):
+
+class LogUnavailable(Exception):  # noqa: N818 - it reads as what it says
     """The log cannot take or give messages at the moment; nothing of the call happened, or it is safe to repeat."""
 
 
@@ -25,14 +29,40 @@ class Row(msgspec.Struct, gc=False):
     units: bytes | None
     message_id: str | None
 
+    def document(self) -> dict[str, Any]:
+        """An event's document as it was sent, otherwise the flat readings."""
+        return _decode_document(self.payload)
+
     def readings(self) -> dict[str, Value]:
-        document = msgspec.json.decode(self.payload)
-        if self.event_type is None:
-            return document  # type: ignore[no-any-return]  # the log keeps these flat
-        return flatten(document)
+        document = _decode_document(self.payload)
+        return document if self.event_type is None else flatten(document)
 
     def units_by_key(self) -> dict[str, str]:
-        return msgspec.json.decode(self.units) if self.units else {}
+        return _decode_units(self.units) if self.units else {}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are wanted: `since` <= observed_at < `until` (ms), ids below `before_id`; None = any."""
+
+    before_id: int | None = None
+    since: int | None = None
+    until: int | None = None
+    event_type: str | None = None
+    events_only: bool = False
+
+    def conditions(self) -> list[tuple[str, object]]:
+        """Column and operator with the value to compare to, for those that are set."""
+        every = (
+            ("id <", self.before_id),
+            ("observed_at >=", self.since),
+            ("observed_at <", self.until),
+            ("event_type =", self.event_type),
+        )
+        return [(column, value) for column, value in every if value is not None]
+
+
+ANY = MessageFilter()
 
 
 class Log(Protocol):
@@ -49,11 +79,8 @@ class Log(Protocol):
             LogUnavailable: nothing may be acknowledged.
         """
 
-    async def recent(
-        self, device_ids: Sequence[int], limit: int, *, before_id: int | None = None, events_only: bool = False,
-        event_type: str | None = None, since: int | None = None, until: int | None = None,
-    ) -> list[Row]:
-        """The last messages of these devices, newest arrival first; `since` <= observed_at < `until`."""
+    async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter) -> list[Row]:
+        """The last messages of these devices, newest arrival first."""
 
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         """Messages of one device with `since` <= observed_at < `until`, oldest first, at most `limit` of the newest."""

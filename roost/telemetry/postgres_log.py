@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import msgspec
 from sqlalchemy.engine import make_url
 
 from roost.core.clock import Clock
-from roost.telemetry.log import LogUnavailable, Row
+from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
 
 RESEND_WINDOW_MS = 24 * 3600 * 1000
@@ -93,19 +93,13 @@ class PostgresLog:
             new.append((device_id, message))
         return new
 
-    async def recent(
-        self, device_ids: Sequence[int], limit: int, *, before_id: int | None = None, events_only: bool = False,
-        event_type: str | None = None, since: int | None = None, until: int | None = None,
-    ) -> list[Row]:
+    async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter) -> list[Row]:
         sql = f"SELECT {_COLUMNS} FROM telemetry.head WHERE device_id = ANY($1)"  # noqa: S608
         values: list[object] = [list(device_ids)]
-        for condition, value in (
-            ("id <", before_id), ("event_type =", event_type), ("observed_at >=", since), ("observed_at <", until),
-        ):  # fmt: skip
-            if value is not None:
-                values.append(value)
-                sql += f" AND {condition} ${len(values)}"
-        if events_only:
+        for condition, value in wanted.conditions():
+            values.append(value)
+            sql += f" AND {condition} ${len(values)}"
+        if wanted.events_only:
             sql += " AND event_type IS NOT NULL"
         return await self._fetch(f"{sql} ORDER BY id DESC LIMIT {int(limit)}", *values)
 

@@ -3,17 +3,26 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from roost.telemetry.aggregates import AGGREGATES, bucket_rows, statistics
-from roost.telemetry.log import Log, Row, without_resends
+from roost.telemetry.log import ANY, Log, MessageFilter, Row, without_resends
 from roost.telemetry.messages import Committed, Reading, Value
 
 LATEST_DEVICES = 2_000
 LATEST_LOOKBACK = 20_000
 SCAN_MESSAGES = 200_000
 
+FOREVER_MS = 2**62
+
 Latest = dict[str, tuple[int, Value, str | None]]
+
+
+class Span(NamedTuple):
+    """`since` <= observed_at < `until`, in milliseconds since 1970 UTC."""
+
+    since: int = 0
+    until: int = FOREVER_MS
 
 
 class TelemetryStore:
@@ -37,7 +46,7 @@ class TelemetryStore:
             # Noted from now on, so that nothing that arrives while the log is read is missed.
             latest = self._latest[device_id] = {}
             try:
-                rows = await self._log.recent([device_id], LATEST_LOOKBACK)
+                rows = await self._log.recent([device_id], LATEST_LOOKBACK, ANY)
             except BaseException:
                 self._latest.pop(device_id, None)
                 raise
@@ -51,18 +60,18 @@ class TelemetryStore:
     def forget(self, device_id: int) -> None:
         self._latest.pop(device_id, None)
 
-    async def recent(self, device_ids: Sequence[int], limit: int, **wanted: Any) -> list[Row]:
-        """The newest messages of these devices, by arrival; see `Log.recent` for the filters."""
-        return without_resends(await self._log.recent(device_ids, limit, **wanted))
+    async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter = ANY) -> list[Row]:
+        """The newest messages of these devices, by arrival."""
+        return without_resends(await self._log.recent(device_ids, limit, wanted))
 
     async def find(self, message_id: int) -> Row | None:
         return await self._log.find(message_id)
 
-    async def readings(
-        self, device_id: int, since: int, until: int, limit: int, keys: Sequence[str] = ()
-    ) -> list[Reading]:
+    async def readings(self, device_id: int, span: Span, limit: int, keys: Sequence[str] = ()) -> list[Reading]:
         """The newest `limit` readings of the time span, newest first."""
-        rows = await self._log.between(device_id, since, until, min(SCAN_MESSAGES, limit if not keys else SCAN_MESSAGES))
+        rows = await self._log.between(
+            device_id, span.since, span.until, min(SCAN_MESSAGES, limit if not keys else SCAN_MESSAGES)
+        )
         found: list[Reading] = []
         for row in reversed(without_resends(rows)):
             found += _readings(row, keys)
@@ -71,17 +80,15 @@ class TelemetryStore:
         return _once(found)[:limit]
 
     async def buckets(
-        self, device_id: int, since: int, until: int, width_ms: int, aggregates: Sequence[str], keys: Sequence[str] = ()
+        self, device_id: int, span: Span, width_ms: int, aggregates: Sequence[str], keys: Sequence[str] = ()
     ) -> tuple[list[dict[str, Any]], bool]:
         """Aggregates per series and bucket, oldest first; True when older messages did not fit into the scan."""
-        rows, truncated = await self._scan(device_id, since, until)
+        rows, truncated = await self._scan(device_id, span)
         return await asyncio.to_thread(bucket_rows, rows, width_ms, aggregates, frozenset(keys)), truncated
 
-    async def stats(
-        self, device_id: int, since: int, until: int, keys: Sequence[str] = ()
-    ) -> tuple[list[dict[str, Any]], bool]:
-        """Count, min, max, average, sum, first and last of each series in the time span."""
-        rows, truncated = await self._scan(device_id, since, until)
+    async def stats(self, device_id: int, span: Span, keys: Sequence[str] = ()) -> tuple[list[dict[str, Any]], bool]:
+        """Count, min, max, average, sum, first and last of each series in the time span; True as for buckets."""
+        rows, truncated = await self._scan(device_id, span)
         return await asyncio.to_thread(statistics, rows, frozenset(keys)), truncated
 
     async def delete_device(self, device_id: int) -> None:
@@ -95,11 +102,9 @@ class TelemetryStore:
     async def size(self) -> tuple[int, int]:
         return await self._log.size()
 
-    async def _scan(self, device_id: int, since: int, until: int) -> tuple[list[Row], bool]:
-        rows = await self._log.between(device_id, since, until, SCAN_MESSAGES)
+    async def _scan(self, device_id: int, span: Span) -> tuple[list[Row], bool]:
+        rows = await self._log.between(device_id, span.since, span.until, SCAN_MESSAGES)
         return without_resends(rows), len(rows) >= SCAN_MESSAGES
-
-
 
 
 def _newest(rows: Sequence[Row]) -> Latest:
@@ -123,9 +128,7 @@ def _advance(
 def _readings(row: Row, keys: Sequence[str]) -> list[Reading]:
     values, units = row.readings(), row.units_by_key()
     return [
-        Reading(key, value, units.get(key), row.observed_at)
-        for key, value in values.items()
-        if not keys or key in keys
+        Reading(key, value, units.get(key), row.observed_at) for key, value in values.items() if not keys or key in keys
     ]
 
 

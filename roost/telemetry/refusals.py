@@ -9,7 +9,7 @@ MQTT_QUOTA_EXCEEDED = 0x97
 MQTT_PAYLOAD_INVALID = 0x99
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - it reads as what it says
     """A message that is not stored, and why.
 
     `status` is the HTTP status, `mqtt_reason` the MQTT 5 reason code; `permanent` says that sending the

@@ -13,7 +13,7 @@ from typing import TypeVar
 import apsw
 
 from roost.telemetry import slices
-from roost.telemetry.log import LogUnavailable, Row
+from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 
 T = TypeVar("T")
 
@@ -28,11 +28,9 @@ class SliceReader:
         self._all: list[apsw.Connection] = []
 
     async def recent(
-        self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, *, before_id: int | None,
-        events_only: bool, event_type: str | None, since: int | None, until: int | None,
+        self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, wanted: MessageFilter
     ) -> list[Row]:
-        where, values = _conditions(before_id, events_only, event_type, since, until)
-        return await self._run(self._recent, parts, device_ids, limit, where, values)
+        return await self._run(self._recent, parts, device_ids, limit, wanted)
 
     async def between(
         self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
@@ -75,25 +73,23 @@ class SliceReader:
         return connection
 
     def _recent(
-        self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, where: str, values: list[object]
+        self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, wanted: MessageFilter
     ) -> list[Row]:
         found: list[Row] = []
         for part in reversed(parts):
             connection = self._connection(part.path)
             if connection is None:
                 continue
-            opened = part.open
+            opened, left = part.open, limit - len(found)
             if opened is None:
-                found += _recent_closed(connection, device_ids, limit - len(found), where, values)
+                found += _recent_closed(connection, device_ids, left, wanted)
             else:
-                found += _recent_open(connection, opened, device_ids, limit - len(found), where, values)
+                found += _recent_open(connection, _rows_of(opened, device_ids, wanted.before_id), left, wanted)
             if len(found) >= limit:
                 break
         return found
 
-    def _between(
-        self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
-    ) -> list[Row]:
+    def _between(self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int) -> list[Row]:
         found: list[Row] = []
         for part in parts:
             opened = part.open
@@ -104,7 +100,7 @@ class SliceReader:
                 continue
             tail = "h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at DESC, h.id DESC LIMIT ?"
             if opened is None:
-                sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", device_id
+                sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", str(device_id)
             else:
                 sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {tail}"
                 who = _as_json(opened.rows_of(device_id))
@@ -123,43 +119,37 @@ class SliceReader:
         return None
 
 
-def _conditions(
-    before_id: int | None, events_only: bool, event_type: str | None, since: int | None, until: int | None
-) -> tuple[str, list[object]]:
-    wanted: list[tuple[str, object]] = [
-        ("h.id < ?", before_id),
-        ("h.event_type = ?", event_type),
-        ("h.observed_at >= ?", since),
-        ("h.observed_at < ?", until),
-    ]
-    parts = [condition for condition, value in wanted if value is not None]
-    if events_only:
+def _where(wanted: MessageFilter) -> tuple[str, list[object]]:
+    conditions = wanted.conditions()
+    parts = [f"h.{condition} ?" for condition, _ in conditions]
+    if wanted.events_only:
         parts.append("h.event_type IS NOT NULL")
-    return " AND ".join(parts) or "1", [value for _, value in wanted if value is not None]
+    return " AND ".join(parts) or "1", [value for _, value in conditions]
 
 
 def _recent_closed(
-    connection: apsw.Connection, device_ids: Sequence[int], limit: int, where: str, values: list[object]
+    connection: apsw.Connection, device_ids: Sequence[int], limit: int, wanted: MessageFilter
 ) -> list[Row]:
-    sql = (
-        f"{_SELECT} head h WHERE h.device_id IN (SELECT value FROM json_each(?)) AND {where} ORDER BY h.id DESC LIMIT ?"
-    )
-    return slices.as_rows(connection.execute(sql, (_as_json(device_ids), *values, limit)))
+    where, values = _where(wanted)
+    sql = f"{_SELECT} head h WHERE h.device_id IN (SELECT value FROM json_each(?)) AND {where}"  # noqa: S608 - own words
+    cursor = connection.execute(f"{sql} ORDER BY h.id DESC LIMIT ?", (_as_json(device_ids), *values, limit))
+    return slices.as_rows(cursor)
 
 
-def _recent_open(
-    connection: apsw.Connection, opened: slices.OpenSlice, device_ids: Sequence[int], limit: int, where: str,
-    values: list[object],
-) -> list[Row]:
-    """Looks through the devices' rows from the newest on, a stretch at a time, until there are enough."""
+def _rows_of(opened: slices.OpenSlice, device_ids: Sequence[int], before_id: int | None) -> list[int]:
     ids = sorted(row_id for device_id in device_ids for row_id in opened.rows_of(device_id))
-    if where.startswith("h.id < ?"):
-        ids = ids[: bisect_left(ids, values[0])]  # type: ignore[type-var]
+    return ids if before_id is None else ids[: bisect_left(ids, before_id)]
+
+
+def _recent_open(connection: apsw.Connection, ids: list[int], limit: int, wanted: MessageFilter) -> list[Row]:
+    """Looks through rows from the newest on, a stretch at a time, until there are enough."""
+    where, values = _where(wanted)
     sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {where} ORDER BY h.id DESC LIMIT ?"
     found: list[Row] = []
     stretch = max(limit, 200)
     while ids and len(found) < limit:
-        found += slices.as_rows(connection.execute(sql, (_as_json(ids[-stretch:]), *values, limit - len(found))))
+        left = limit - len(found)
+        found += slices.as_rows(connection.execute(sql, (_as_json(ids[-stretch:]), *values, left)))
         del ids[-stretch:]
         stretch *= 4
     return found

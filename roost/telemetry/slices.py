@@ -83,7 +83,9 @@ class OpenSlice:
         self._sorted = 0
         self._rows: dict[int, array[int]] = {}
         self._sorting = threading.Lock()
-        for row_id, device_id, message_id in connection.execute("SELECT id, device_id, message_id FROM head ORDER BY id"):
+        for row_id, device_id, message_id in connection.execute(
+            "SELECT id, device_id, message_id FROM head ORDER BY id"
+        ):
             self._owners.extend([NOBODY] * (row_id - self.next_id))  # rows that were pruned
             self.append([device_id])
             if message_id is not None:

@@ -18,7 +18,7 @@ import msgspec
 
 from roost.core.clock import Clock
 from roost.telemetry import slices
-from roost.telemetry.log import LogUnavailable, Row
+from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
 from roost.telemetry.prune import delete_rows, prune_folder, remove_slice
 from roost.telemetry.slice_reads import SliceReader
@@ -35,10 +35,8 @@ RESEND_SLICES = 8
 INSERT_SIZES = (1024, 128, 16, 4, 1)
 
 _encode = msgspec.json.Encoder().encode
-_INSERTS = {
-    size: f"INSERT INTO head({slices.COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?)"] * size)
-    for size in INSERT_SIZES
-}
+_INSERT = f"INSERT INTO head({slices.COLUMNS}) VALUES "
+_INSERTS = {size: _INSERT + ",".join(["(?,?,?,?,?,?,?,?)"] * size) for size in INSERT_SIZES}
 
 
 class SqliteLog:
@@ -50,6 +48,7 @@ class SqliteLog:
         # Oldest first, the one being written last. Replaced, never changed: readers keep the list they took.
         self._slices: list[slices.Slice] = []
         self._connection: apsw.Connection | None = None
+        self._opened: slices.OpenSlice
         self._writer = ThreadPoolExecutor(1, "telemetry-log")
         self._closer = ThreadPoolExecutor(1, "telemetry-close")
         self._reader = SliceReader()
@@ -71,14 +70,8 @@ class SqliteLog:
     async def append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
         await self._on_writer(self._append, device_ids, messages)
 
-    async def recent(
-        self, device_ids: Sequence[int], limit: int, *, before_id: int | None = None, events_only: bool = False,
-        event_type: str | None = None, since: int | None = None, until: int | None = None,
-    ) -> list[Row]:
-        return await self._reader.recent(
-            self._slices, device_ids, limit,
-            before_id=before_id, events_only=events_only, event_type=event_type, since=since, until=until,
-        )
+    async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter) -> list[Row]:
+        return await self._reader.recent(self._slices, device_ids, limit, wanted)
 
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         return await self._reader.between(self._slices, device_id, since, until, limit)
@@ -112,9 +105,8 @@ class SqliteLog:
         found = [self._adopt(path) for path in paths[:-1]]
         if paths:
             self._connection = slices.connect(paths[-1])
-            newest = slices.Slice(
-                slices.slice_number(paths[-1]), paths[-1], open=slices.OpenSlice(self._connection)
-            )
+            self._opened = slices.OpenSlice(self._connection)
+            newest = slices.Slice(slices.slice_number(paths[-1]), paths[-1], open=self._opened)
         else:
             newest = self._start_slice(1, 1)
         self._slices = [*found, newest]
@@ -123,7 +115,7 @@ class SqliteLog:
                 self._closer.submit(self._finish, part)
 
     def _take_folder(self) -> None:
-        """Two hubs on one folder would each believe to be the only writer; the system drops the lock with the process."""
+        """Two hubs on one folder would each believe to be the only writer. The lock ends with the process."""
         if self._lock is None:
             self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -151,18 +143,18 @@ class SqliteLog:
         path = slices.slice_path(self._folder, number)
         self._connection = slices.create(path, first_id, self._clock.now_ms())
         _sync_folder(self._folder)
-        return slices.Slice(number, path, open=slices.OpenSlice(self._connection))
+        self._opened = slices.OpenSlice(self._connection)
+        return slices.Slice(number, path, open=self._opened)
 
-    @property
-    def _opened(self) -> slices.OpenSlice:
-        opened = self._slices[-1].open
-        assert opened is not None
-        return opened
+    def _writing(self) -> apsw.Connection:
+        if self._connection is None:
+            self._open_all()
+        if self._connection is None:
+            raise LogUnavailable("The log is closed.")
+        return self._connection
 
     def _append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
         try:
-            if self._connection is None:
-                self._open_all()
             self._write(device_ids, messages)
         except BaseException:
             # What memory knows may now differ from the disk: start again from the disk.
@@ -172,8 +164,7 @@ class SqliteLog:
 
     def _write(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
         """Inserts and commits; the ids are given out only once the commit is on disk."""
-        connection, opened = self._connection, self._opened
-        assert connection is not None
+        connection, opened = self._writing(), self._opened
         pairs = list(zip(device_ids, messages, strict=True))
         if any(message.message_id is not None for message in messages):
             pairs = self._without_resends(pairs)
@@ -215,14 +206,17 @@ class SqliteLog:
         return new
 
     def _is_resend(self, device_id: int, message_id: str, now_ms: int) -> bool:
-        assert self._connection is not None
         since = now_ms - RESEND_WINDOW_MS
         row_id = self._opened.message_ids.get(hash((device_id, message_id)))
         if row_id is not None:
-            found = self._connection.execute(
-                "SELECT 1 FROM head WHERE id = ? AND device_id = ? AND message_id = ? AND received_at >= ?",
-                (row_id, device_id, message_id, since),
-            ).get
+            found = (
+                self._writing()
+                .execute(
+                    "SELECT 1 FROM head WHERE id = ? AND device_id = ? AND message_id = ? AND received_at >= ?",
+                    (row_id, device_id, message_id, since),
+                )
+                .get
+            )
             if found:
                 return True
         return any(
@@ -260,8 +254,7 @@ class SqliteLog:
             logger.exception("could not start a new telemetry slice")
 
     def _roll(self, opened: slices.OpenSlice) -> None:
-        connection, full = self._connection, self._slices[-1]
-        assert connection is not None
+        connection, full = self._writing(), self._slices[-1]
         full.first_observed_at, full.last_observed_at, full.last_received_at = connection.execute(
             "SELECT min(observed_at), max(observed_at), max(received_at) FROM head"
         ).get
@@ -299,8 +292,6 @@ class SqliteLog:
                     connection.close()
 
     def _size(self) -> tuple[int, int]:
-        if self._connection is None:
-            self._open_all()
         paths = [part.path for part in self._slices if part.path.exists()]
         size = sum(file.stat().st_size for file in self._folder.iterdir())
         return sum(_count(path) for path in paths), size

@@ -1,0 +1,82 @@
+"""What crosses the wire when telemetry is read."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from roost.core.clock import rfc3339_from_ms
+from roost.telemetry.log import Row
+from roost.telemetry.messages import Reading, Value
+
+
+class ReadingOut(BaseModel):
+    sensor_type: str = Field(examples=["temp_c"])
+    value: Value
+    unit: str | None
+    timestamp: str = Field(description="RFC 3339, UTC.", examples=["2026-01-31T12:00:00.000Z"])
+
+    @classmethod
+    def of(cls, reading: Reading) -> "ReadingOut":
+        return cls(
+            sensor_type=reading.sensor_type,
+            value=reading.value,
+            unit=reading.unit,
+            timestamp=rfc3339_from_ms(reading.timestamp),
+        )
+
+
+class BucketOut(BaseModel):
+    """The asked aggregates of one series in one stretch of time; those not asked for are absent."""
+
+    sensor_type: str
+    unit: str | None
+    bucket: str = Field(description="Start of the bucket, RFC 3339, UTC.")
+    avg: float | None = None
+    min: float | None = None
+    max: float | None = None
+    sum: float | None = None
+    count: int | None = None
+    first: float | None = None
+    last: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
+class StatsOut(BaseModel):
+    """One series over the asked time; booleans count as 0 and 1."""
+
+    sensor_type: str
+    unit: str | None
+    count: int
+    min: float
+    max: float
+    avg: float
+    sum: float
+    first: float
+    last: float
+    first_at: str
+    last_at: str
+
+
+class MessageOut(BaseModel):
+    """A message as kept: an event's document as sent, otherwise its readings under dotted keys."""
+
+    id: int
+    device_id: int
+    event_type: str | None
+    payload: dict[str, Any]
+    message_id: str | None
+    ts: str = Field(description="The device's clock, RFC 3339, UTC; the hub's when the device sent none.")
+    received_at: str = Field(description="The hub's clock.")
+
+    @classmethod
+    def of(cls, row: Row) -> "MessageOut":
+        return cls(
+            id=row.id,
+            device_id=row.device_id,
+            event_type=row.event_type,
+            payload=row.document(),
+            message_id=row.message_id,
+            ts=rfc3339_from_ms(row.observed_at),
+            received_at=rfc3339_from_ms(row.received_at),
+        )

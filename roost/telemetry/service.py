@@ -1,0 +1,52 @@
+"""The telemetry room as one thing that starts and stops: log, ingest, store."""
+
+import logging
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from roost.core.bus import Bus
+from roost.core.clock import Clock
+from roost.core.settings import Settings
+from roost.devices.presence import Presence
+from roost.telemetry.ingest import Ingest
+from roost.telemetry.log import Log, LogUnavailable
+from roost.telemetry.postgres_log import PostgresLog
+from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.sqlite_log import SqliteLog
+
+logger = logging.getLogger(__name__)
+
+
+def open_log(settings: Settings, clock: Clock) -> Log:
+    """The log that belongs to the database: files in the data folder, or a table in PostgreSQL. Not opened yet."""
+    if make_url(settings.database_url).get_backend_name() == "postgresql":
+        return PostgresLog(settings.database_url, clock)
+    return SqliteLog(settings.data_dir / "telemetry", clock)
+
+
+class Telemetry:
+    def __init__(self, settings: Settings, clock: Clock, bus: Bus, presence: Presence) -> None:
+        self.log = open_log(settings, clock)
+        self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen)
+        self.store = TelemetryStore(self.log)
+        self._bus = bus
+
+    async def start(self) -> None:
+        await self.log.open()
+        self.ingest.subscribe(self.store.note)
+        self.ingest.start()
+        self._bus.subscribe("device.deleted", self._on_deleted)
+
+    async def stop(self) -> None:
+        await self.ingest.stop()
+        await self.log.close()
+
+    async def _on_deleted(self, subject: str, message: dict[str, Any]) -> None:  # noqa: ARG002 - the bus's signature
+        device_id = message["device_id"]
+        self.ingest.rate.forget(device_id)
+        try:
+            await self.store.delete_device(device_id)
+        except LogUnavailable as error:
+            # Nobody can see it any more, and `roost telemetry prune` removes it with its age.
+            logger.warning("the telemetry of deleted device %s could not be removed yet: %s", device_id, error)
