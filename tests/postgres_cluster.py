@@ -104,7 +104,7 @@ class PostgresCluster:
         return ready.returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
-        finished = subprocess.run(
+        finished: subprocess.CompletedProcess[str] = subprocess.run(
             [str(self._binaries / program), *arguments], check=False, capture_output=True, text=True, **self._identity()
         )
         assert finished.returncode == 0, f"{program} failed: {finished.stderr}"

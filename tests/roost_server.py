@@ -87,8 +87,12 @@ class RoostServer:
     def start(self) -> "RoostServer":
         """Start the process and return when `/healthz` answers."""
         self.launch()
-        wait_until(self._answers, timeout_s=_START_TIMEOUT_S, what=f"The server (log: {self.log_path})")
+        self.wait_for_answer()
         return self
+
+    def wait_for_answer(self) -> None:
+        """Return when `/healthz` answers; AssertionError with the log when the process ends or takes too long."""
+        wait_until(self._answers, timeout_s=_START_TIMEOUT_S, what=f"The server (log: {self.log_path})")
 
     def launch(self) -> None:
         """Start the process without waiting for an answer."""

@@ -1,0 +1,68 @@
+"""`make bench`: run all measurements, or those whose name holds a word: `make bench BENCH="mqtt --quick"`."""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import cases
+from benchmarks.machine import describe_machine
+from benchmarks.report import write_report
+from benchmarks.server import LOAD_CORE, SERVER_CORE
+
+CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
+    "start": cases.measure_start,
+    "idle cpu": cases.measure_idle_cpu,
+    "mqtt, 1,000 connections, window 10": partial(cases.measure_mqtt, connections=1_000, window=10),
+    "mqtt, 1,000 connections, window 1": partial(cases.measure_mqtt, connections=1_000, window=1),
+    "mqtt, 5,000 connections, window 10": partial(cases.measure_mqtt, connections=5_000, window=10),
+    "mqtt, 5,000 connections, window 1": partial(cases.measure_mqtt, connections=5_000, window=1),
+    "http, single messages": partial(cases.measure_http, batch=1),
+    "http, batches of 100": partial(cases.measure_http, batch=100),
+    "10,000 idle mqtt devices": partial(cases.measure_idle_devices, connections=10_000),
+    "live latency": partial(cases.measure_live_latency, connections=1_000),
+}
+
+
+def main() -> int:
+    """Run the wanted cases and write the report; a full run replaces benchmarks/results/latest.*"""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("words", nargs="*", help="run only cases whose name holds one of these")
+    parser.add_argument("--quick", action="store_true", help="one block of two seconds, to see that it works")
+    options = parser.parse_args()
+    if sys.platform != "linux":
+        print("The load generator is built on epoll: measure on Linux.", file=sys.stderr)
+        return 1
+    pace = cases.Pace(blocks=1, block_s=2) if options.quick else cases.Pace(blocks=5, block_s=5)
+    wanted = {name: run for name, run in CASES.items() if not options.words or any(w in name for w in options.words)}
+    _allow_many_files()
+    with tempfile.TemporaryDirectory() as folder:
+        machine = describe_machine(Path(folder))
+    if SERVER_CORE == LOAD_CORE:
+        print("There is only one core: the load takes time away from the server, and the figures are too low.")
+    # What this process does itself must not happen on the server's core.
+    os.sched_setaffinity(0, {LOAD_CORE})
+    results: dict[str, dict[str, Any]] = {}
+    for name, run in wanted.items():
+        results[name] = run(pace)
+        shown = {key: value for key, value in results[name].items() if key != "blocks"}
+        print(f"{name}: {shown}", flush=True)
+    complete = not options.quick and len(wanted) == len(CASES)
+    settings = {"blocks": pace.blocks, "block_s": pace.block_s}
+    print(write_report(machine, settings, results, "latest" if complete else "partial"))
+    return 0
+
+
+def _allow_many_files() -> None:
+    """Servers inherit the limit: 10,000 connections are 10,000 files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The measurements. Each starts a server of its own and returns the figures of one line of the report."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.generator import Load, run_load, started_generator
+from benchmarks.latency import measure_latency
+from benchmarks.server import cpu_s, measured_server, register_fleet, register_owner, rss_mib, start_pinned
+from benchmarks.verification import check_sample, count_stored
+from tests.roost_server import RoostServer
+from tests.waiting import wait_until
+
+_HTTP_CONNECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to measure."""
+
+    blocks: int
+    block_s: float
+
+
+def measure_ingest(pace: Pace, mode: str, connections: int, *, window: int = 1, batch: int = 1) -> dict[str, Any]:
+    """Publish or post as fast as the acknowledgements allow, then count what is stored."""
+    with measured_server() as server:
+        owner = register_owner(server)
+        fleet = register_fleet(server, owner, connections)
+        load = run_load(mode, server, fleet, blocks=pace.blocks, block_s=pace.block_s, window=window, batch=batch)
+        rss = rss_mib(server)
+        stored = count_stored(server)
+        asked = check_sample(server, owner, fleet, stored)
+    _assert_nothing_lost(load, sum(stored.values()))
+    return {
+        "messages_per_cpu_s": round(load.per_cpu_s),
+        "messages_per_s": round(load.per_second),
+        "ack_p50_ms": round(load.middle("ack_p50_ms"), 2),
+        "ack_p99_ms": round(load.middle("ack_p99_ms"), 2),
+        "rss_mib": round(rss, 1),
+        "acknowledged": load.acked,
+        "stored": sum(stored.values()),
+        "asked_through_api": asked,
+        "connect_s": load.connect_s,
+        "blocks": load.blocks,
+    }
+
+
+def _assert_nothing_lost(load: Load, stored: int) -> None:
+    assert load.refused == 0, f"{load.refused} messages were refused."
+    assert load.lost_connections == 0, f"{load.lost_connections} connections were closed by the server."
+    assert stored >= load.acked, f"{load.acked} messages were acknowledged, {stored} are stored."
+    assert stored <= load.sent, f"{load.sent} messages were sent, {stored} are stored."
+
+
+def measure_mqtt(pace: Pace, connections: int, window: int) -> dict[str, Any]:
+    """QoS 1 from many connections, `window` messages on the way on each."""
+    return measure_ingest(pace, "mqtt", connections, window=window)
+
+
+def measure_http(pace: Pace, batch: int) -> dict[str, Any]:
+    """POST /telemetry on keep-alive connections, `batch` messages in each."""
+    return measure_ingest(pace, "http", _HTTP_CONNECTIONS, batch=batch)
+
+
+def measure_idle_devices(_pace: Pace, connections: int) -> dict[str, Any]:
+    """Memory of the whole process with so many MQTT devices connected, and what they cost while silent."""
+    with measured_server() as server:
+        owner = register_owner(server)
+        fleet = register_fleet(server, owner, connections)
+        before = rss_mib(server)
+        with started_generator("idle", server, fleet, hold_s=60) as (process, lines):
+            settled = rss_mib(server)
+            used, started = cpu_s(server), time.perf_counter()
+            time.sleep(10)
+            share = (cpu_s(server) - used) / (time.perf_counter() - started)
+            highest = max(settled, rss_mib(server))
+            output, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+            total = json.loads(output.splitlines()[-1])
+    assert total["lost_connections"] == 0, total
+    return {
+        "rss_mib": round(highest, 1),
+        "rss_before_mib": round(before, 1),
+        "kib_per_device": round((highest - before) * 1024 / connections, 2),
+        "connect_s": lines[0]["seconds"],
+        "cpu_percent": round(share * 100, 2),
+    }
+
+
+def measure_start(_pace: Pace) -> dict[str, Any]:
+    """From the start of the process in an empty folder (database, migrations, admin) to the first answer."""
+    fresh: list[float] = []
+    again: list[float] = []
+    for _ in range(5):
+        with TemporaryDirectory(prefix="roost-bench-") as folder:
+            server = RoostServer(Path(folder), environment={"PYTHONWARNINGS": "ignore"})
+            for times in (fresh, again):
+                times.append(start_pinned(server))
+                server.stop()
+    return {"fresh_start_s": round(median(fresh), 2), "second_start_s": round(median(again), 2)}
+
+
+def measure_idle_cpu(_pace: Pace) -> dict[str, Any]:
+    """A hub that nobody speaks to, its own machine sampled every 10 s."""
+    with measured_server() as server:
+        # The start is over when the clock of the process has stood still for a second.
+        wait_until(lambda: _rests(server), timeout_s=30, what="A server at rest")
+        used, started = cpu_s(server), time.perf_counter()
+        time.sleep(20)
+        share = (cpu_s(server) - used) / (time.perf_counter() - started)
+        return {"cpu_percent": round(share * 100, 2), "rss_mib": round(rss_mib(server), 1)}
+
+
+def _rests(server: RoostServer) -> bool:
+    before = cpu_s(server)
+    time.sleep(1)
+    return cpu_s(server) - before < 0.03
+
+
+def measure_live_latency(pace: Pace, connections: int) -> dict[str, Any]:
+    """From publish to WebSocket frame, at half of the rate that this machine takes."""
+    with measured_server() as server:
+        owner = register_owner(server)
+        fleet = register_fleet(server, owner, connections + 1)
+        probe, others = fleet[0], fleet[1:]
+        full = run_load("mqtt", server, others, blocks=1, block_s=3, window=10)
+        rate = full.per_second / 2
+        duration_s = pace.blocks * pace.block_s
+        with started_generator(
+            "mqtt", server, others, blocks=1, block_s=duration_s + 2, window=10, rate=round(rate)
+        ) as (process, _):
+            figures = measure_latency(server, owner, probe, duration_s)
+            output, errors = process.communicate(timeout=duration_s + 60)
+            assert process.returncode == 0, errors
+    total = json.loads(output.splitlines()[-1])
+    assert total["acked"] == total["sent"], total
+    return {"background_messages_per_s": round(rate), **figures}

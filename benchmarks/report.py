@@ -1,0 +1,64 @@
+"""Writing the results: JSON with everything, and a table for people."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_RESULTS = Path(__file__).parent / "results"
+_NAMES = {
+    "messages_per_cpu_s": "messages per server CPU-second",
+    "messages_per_s": "messages per second",
+    "ack_p50_ms": "acknowledgement p50, ms",
+    "ack_p99_ms": "acknowledgement p99, ms",
+    "rss_mib": "whole-process RSS, MiB",
+    "kib_per_device": "KiB per device",
+    "cpu_percent": "CPU, % of a core",
+    "connect_s": "connecting, s",
+    "fresh_start_s": "fresh start to first answer, s",
+    "second_start_s": "second start, s",
+    "background_messages_per_s": "other messages per second meanwhile",
+    "p50_ms": "publish to frame p50, ms",
+    "p99_ms": "publish to frame p99, ms",
+    "max_ms": "publish to frame max, ms",
+    "acknowledged": "acknowledged",
+    "stored": "found in the store",
+}
+_UNSHOWN = {"blocks", "asked_through_api", "rss_before_mib", "frames"}
+
+
+def write_report(
+    machine: dict[str, Any], settings: dict[str, Any], results: dict[str, dict[str, Any]], name: str
+) -> Path:
+    """Write `<name>.json` and `<name>.md` to benchmarks/results; return the path of the table."""
+    _RESULTS.mkdir(exist_ok=True)
+    document = {"machine": machine, "settings": settings, "results": results}
+    (_RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    table = _RESULTS / f"{name}.md"
+    table.write_text(_markdown(machine, settings, results))
+    return table
+
+
+def _markdown(machine: dict[str, Any], settings: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        "# What `make bench` measured",
+        "",
+        f"{machine['measured_at']}, commit {machine['commit']}: {machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory_gib']} GiB, {machine['kernel']}, Python {machine['python']}, SQLite"
+        f" {machine['sqlite']['telemetry']}; an fsync of 4 KiB takes {machine['fsync_ms']} ms; load average before"
+        f" {machine['load_average_before'][0]}.",
+        "",
+        f"The server on one core, the load on another; medians of {settings['blocks']} blocks of"
+        f" {settings['block_s']} s; SQLite, synchronous=FULL, no rate limit; QoS 1, 3 keys, about 75 bytes.",
+        "Every acknowledged message was found in the store, each once.",
+        "",
+        "| case | figures |",
+        "|---|---|",
+    ]
+    for case, figures in results.items():
+        shown = [f"{_NAMES.get(key, key)}: {_number(value)}" for key, value in figures.items() if key not in _UNSHOWN]
+        lines.append(f"| {case} | {'; '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: Any) -> str:
+    return f"**{value:,}**" if isinstance(value, int) else f"**{value}**"
