@@ -138,6 +138,6 @@ bench: .venv/.synced-dev web ## Measure speed and memory; results go to benchmar
 # --- delivering ------------------------------------------------------------------------------------------------------
 
 .PHONY: wheel
-wheel: .venv/.synced-dev web ## Build the wheel, web app included, into dist
+wheel: .venv/.synced-run web ## Build the wheel, web app included, into dist
 	@env -u UV_INDEX_URL -u UV_DEFAULT_INDEX $(UV) build --quiet --wheel --out-dir dist
 	@ls dist/*.whl

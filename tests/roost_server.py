@@ -33,7 +33,11 @@ class RoostServer:
     """One server process with its own data folder, ports and database. It can be stopped, killed and started again."""
 
     def __init__(
-        self, folder: Path, database_url: str | None = None, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        program: Path = Path(sys.executable).parent / "roost",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -44,6 +48,7 @@ class RoostServer:
         self.database_url = database_url or f"sqlite:///{self.data_dir / 'roost.db'}"
         self.admin_email = ADMIN_EMAIL
         self.admin_password = ADMIN_PASSWORD
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
         self._environment |= {
@@ -98,7 +103,7 @@ class RoostServer:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "roost"), "run"],
+                [str(self._program), "run"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -131,7 +136,7 @@ class RoostServer:
     def run_command(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run `roost <arguments>` with this server's environment and return how it went."""
         return subprocess.run(
-            [str(Path(sys.executable).parent / "roost"), *arguments],
+            [str(self._program), *arguments],
             check=False,
             capture_output=True,
             text=True,
