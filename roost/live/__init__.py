@@ -1,0 +1,1 @@
+"""WebSockets on which users see readings and device states as they happen."""

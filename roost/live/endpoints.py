@@ -1,0 +1,24 @@
+"""The live sockets. They read their filters and token themselves: a refusal here is a close code, not a status."""
+
+from fastapi import APIRouter, WebSocket
+
+from roost.live.service import Live
+
+router = APIRouter()
+
+
+@router.websocket("/ws/live-data")
+async def live_data(websocket: WebSocket) -> None:
+    """Readings and events of the caller's devices, as they are committed."""
+    await _live(websocket).serve_telemetry(websocket)
+
+
+@router.websocket("/ws/device-status")
+async def device_status(websocket: WebSocket) -> None:
+    """Devices of the caller coming online, going offline, reporting a state."""
+    await _live(websocket).serve_status(websocket)
+
+
+def _live(websocket: WebSocket) -> Live:
+    live: Live = websocket.app.state.live
+    return live

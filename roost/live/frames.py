@@ -1,0 +1,93 @@
+"""The frames of the live sockets: JSON objects that say in `type` what they are."""
+
+import msgspec
+
+from roost.core.clock import rfc3339_from_ms
+from roost.telemetry.messages import Committed, Value
+
+READY = '{"type":"ready"}'
+AUTHENTICATED = '{"type":"authenticated"}'
+PING = '{"type":"ping"}'
+PONG = '{"type":"pong"}'
+
+MAX_INCOMING_CHARS = 8192
+
+
+class LiveReading(msgspec.Struct, gc=False):
+    """One value of one series; `timestamp` in RFC 3339."""
+
+    sensor_type: str
+    value: Value
+    unit: str | None
+    timestamp: str
+
+
+class TelemetryFrame(msgspec.Struct, tag_field="type", tag="telemetry", gc=False):
+    """One committed message: `ts` by the device's clock, `received_at` by ours."""
+
+    device_id: int
+    device_uid: str
+    event_type: str | None
+    ts: str
+    received_at: str
+    readings: list[LiveReading]
+
+
+class StatusFrame(msgspec.Struct, tag_field="type", tag="status", gc=False):
+    """A device came, went or changed its state."""
+
+    device_id: int
+    status: str
+    since: str | None
+    last_seen_at: str | None
+    reason: str | None
+
+
+class DroppedFrame(msgspec.Struct, tag_field="type", tag="dropped", gc=False):
+    """So many frames are missing here, because this reader was too slow for them."""
+
+    count: int
+
+
+class Incoming(msgspec.Struct):
+    """What a client may send: `authenticate` with a token, `ping`, `pong`."""
+
+    type: str
+    token: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Incoming)
+
+
+def telemetry_frame(committed: Committed) -> str:
+    """The frame of one committed message."""
+    device, message = committed
+    ts = rfc3339_from_ms(message.observed_at)
+    units = message.units or {}
+    readings = [LiveReading(name, value, units.get(name), ts) for name, value in message.readings.items()]
+    received_at = rfc3339_from_ms(message.received_at)
+    frame = TelemetryFrame(device.device_id, device.device_uid, message.event_type, ts, received_at, readings)
+    return _encoder.encode(frame).decode()
+
+
+def status_frame(event: dict[str, object]) -> str:
+    """The frame of one `device.status_changed` message."""
+    return _encoder.encode(msgspec.convert(event, StatusFrame)).decode()
+
+
+def dropped_frame(count: int) -> str:
+    """The frame that says how many are missing."""
+    return _encoder.encode(DroppedFrame(count)).decode()
+
+
+def parse_incoming(text: str) -> Incoming:
+    """Read a client's frame. Raises ValueError with a sentence for the client."""
+    if len(text) > MAX_INCOMING_CHARS:
+        raise ValueError(f"A frame may have {MAX_INCOMING_CHARS} characters.")
+    try:
+        return _decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"Not a frame of this socket: {error}.") from error
+    except msgspec.DecodeError as error:
+        raise ValueError("A frame is a JSON object.") from error

@@ -1,0 +1,1 @@
+"""Operations: how the machine and the hub on it are doing, and the machine itself as a device."""
