@@ -1,0 +1,88 @@
+"""What the endpoint needs from the rooms below it, as narrow as it uses it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from roost.access.principals import UserPrincipal
+from roost.devices.identities import DeviceIdentity
+from roost.telemetry.ingest import Sink
+from roost.telemetry.messages import Committed
+
+
+class Wire(Protocol):
+    """The side of a connection that faces the network: an asyncio transport, or a WebSocket made to look like one."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None:
+        """Send what is buffered, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`peername` is `(address, port)`, or None when it is unknown."""
+
+
+class Intake(Protocol):
+    """The telemetry path: `roost.telemetry.ingest.Ingest`."""
+
+    @property
+    def full(self) -> bool: ...
+
+    def when_room(self, callback: Callable[[], None]) -> None: ...
+
+    def submit(self, device: DeviceIdentity, kind: str, body: bytes, sink: Sink, token: object) -> None: ...
+
+    def subscribe(self, listener: Callable[[list[Committed]], None]) -> Callable[[], None]: ...
+
+
+class Identities(Protocol):
+    """Tokens to devices: `roost.devices.identities.DeviceIdentities`."""
+
+    def cached(self, token: str) -> DeviceIdentity | None: ...
+
+    async def authenticate(self, token: str) -> DeviceIdentity | None: ...
+
+
+class PresenceBook(Protocol):
+    """Who is there: `roost.devices.presence.Presence`."""
+
+    def seen(self, device_id: int, at_ms: int) -> None: ...
+
+    def connected(self, device_id: int, transport: str) -> None: ...
+
+    def disconnected(self, device_id: int, reason: str) -> None: ...
+
+
+class DeviceLog(Protocol):
+    """Lines for the device's owner: `roost.devices.logs.DeviceLogs`."""
+
+    def write(self, device_id: int, level: str, message: str, source: str = "hub") -> None: ...
+
+
+class Reports(Protocol):
+    """What a device says about itself beside telemetry. Both return after the commit and raise `RoostError`."""
+
+    async def status(self, device: DeviceIdentity, body: bytes) -> None: ...
+
+    async def logs(self, device: DeviceIdentity, body: bytes) -> None: ...
+
+
+class Directory(Protocol):
+    """Which devices a user may read, and what they said last."""
+
+    async def visible(self, user: UserPrincipal, name: str | None, scope: str) -> Sequence[DeviceIdentity]:
+        """The devices that the user may read with `scope`: the one with this id or uid, or all of them."""
+        ...
+
+    async def last(self, device: DeviceIdentity, leaf: str) -> bytes | None:
+        """The newest payload of a live topic, None if there is none yet."""
+        ...
+
+
+AuthenticateUser = Callable[[str], Awaitable[UserPrincipal]]

@@ -1,0 +1,207 @@
+"""What a client publishes: telemetry to the ingest path, status and logs to the registry, the rest refused."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from roost.core.errors import RoostError
+from roost.core.rates import RateLimiter
+from roost.devices.identities import DeviceIdentity
+from roost.mqtt import codec
+from roost.mqtt.connection import WAITING
+from roost.mqtt.ports import DeviceLog, Reports
+from roost.mqtt.reasons import ProtocolError, Reason, TopicError
+from roost.mqtt.session import TOPIC_ALIAS_MAXIMUM, Session
+from roost.mqtt.topics import INGESTED, LOGS, STATUS, published_kind
+from roost.telemetry.refusals import Refusal, unavailable
+
+logger = logging.getLogger(__name__)
+
+# The only refusals that a PUBACK may carry (section 3.4.2.1); clients choke on others.
+_PUBACK_REASONS = frozenset(
+    {
+        Reason.UNSPECIFIED_ERROR,
+        Reason.IMPLEMENTATION_SPECIFIC,
+        Reason.NOT_AUTHORIZED,
+        Reason.TOPIC_NAME_INVALID,
+        Reason.QUOTA_EXCEEDED,
+        Reason.PAYLOAD_FORMAT_INVALID,
+    }
+)
+_LONGEST_QUOTE = 200
+_LONGEST_WILL = 120
+
+
+class Publisher:
+    """Takes PUBLISH packets of all sessions and phrases what was refused."""
+
+    def __init__(
+        self,
+        device_logs: DeviceLog,
+        reports: Reports,
+        run: Callable[[Coroutine[Any, Any, None]], None],
+        audit_rate: RateLimiter,
+    ) -> None:
+        self._device_logs = device_logs
+        self._reports = reports
+        self._run = run
+        self._audit_rate = audit_rate
+
+    def publish(self, session: Session, flags: int, body: bytes) -> None:
+        """One PUBLISH; raises ProtocolError."""
+        publish = codec.decode_publish(flags, body, session.version)
+        topic = _resolved_topic(session, publish)
+        device = session.device
+        if device is None:
+            self._refuse_user(session, publish)
+            return
+        try:
+            kind = published_kind(topic, device.device_id, device.device_uid)
+        except TopicError as error:
+            self._audit(session, topic, error.reason)
+            self._refuse(session, publish, Refusal(403, "not_yours", error.detail, mqtt_reason=error.reason))
+            return
+        if kind in INGESTED:
+            if publish.alias is None:
+                session.prefix = body[: 2 + int.from_bytes(body[:2], "big")]
+                session.kind = kind
+            session.submitted += 1
+            token = codec.PUBACK_PREFIX | publish.packet_id if publish.qos else None
+            session.intake.submit(device, kind, publish.payload, session, token)
+        else:
+            session.stop(WAITING)
+            self._run(self._report(session, device, kind, publish))
+
+    def oversized(self, session: Session, flags: int, start: bytes) -> None:
+        """A PUBLISH whose payload is thrown away; `start` is its topic and, with QoS 1, packet id."""
+        qos = flags >> 1 & 0x03
+        if qos >= 2:
+            raise ProtocolError(Reason.QOS_NOT_SUPPORTED, "QoS 2 is not offered; use QoS 1.")
+        publish = codec.decode_publish(flags, start if qos else start[:-2], session.version)
+        detail = f"A packet may have {session.packet_limit} bytes; this one was not stored."
+        self._refuse(session, publish, Refusal(413, "too_large", detail, mqtt_reason=Reason.PACKET_TOO_LARGE))
+
+    def refused(self, session: Session, token: int | None, refusal: Refusal) -> None:
+        """The ingest path's refusal, in the place where the PUBACK would stand."""
+        packet = self._phrase(session, None if token is None else token & 0xFFFF, refusal)
+        if packet:
+            session.acks.append(packet)
+            session.mixed = True
+
+    def will(self, session: Session, device: DeviceIdentity, will: codec.Will) -> str:
+        """Says the will of a device that is gone; returns it for the presence's reason if it is about its status."""
+        try:
+            kind = published_kind(will.topic, device.device_id, device.device_uid)
+        except TopicError as error:
+            self._audit(session, will.topic, error.reason)
+            self._device_logs.write(device.device_id, "warning", f"The will was not published. {error.detail}")
+            return ""
+        if kind in INGESTED:
+            session.submitted += 1
+            session.intake.submit(device, kind, will.payload, session, None)
+        elif kind == LOGS:
+            self._run(self._reports.logs(device, will.payload))
+        return will.payload.decode(errors="replace").replace("\0", "")[:_LONGEST_WILL] if kind == STATUS else ""
+
+    async def _report(self, session: Session, device: DeviceIdentity, kind: str, publish: codec.Publish) -> None:
+        report = self._reports.status if kind == STATUS else self._reports.logs
+        packet = b""
+        try:
+            await report(device, publish.payload)
+            packet = codec.encode_plain_puback(publish.packet_id) if publish.qos else b""
+        except RoostError as error:
+            packet = self._phrase(session, publish.packet_id or None, _as_refusal(error))
+        except Exception:
+            packet = self._phrase(
+                session, publish.packet_id or None, unavailable("The hub could not store the report.")
+            )
+            raise
+        finally:
+            session.answer_late(packet)
+
+    def _refuse_user(self, session: Session, publish: codec.Publish) -> None:
+        detail = "A user's token reads; devices publish with their own."
+        if session.version == codec.V5 and publish.qos:
+            packet = codec.encode_puback(
+                publish.packet_id, Reason.NOT_AUTHORIZED, detail if session.wants_reasons else ""
+            )
+            session.answer(packet)
+        else:
+            raise ProtocolError(Reason.NOT_AUTHORIZED, detail)
+
+    def _refuse(self, session: Session, publish: codec.Publish, refusal: Refusal) -> None:
+        packet = self._phrase(session, publish.packet_id or None, refusal)
+        if packet:
+            session.answer(packet)
+
+    def _phrase(self, session: Session, packet_id: int | None, refusal: Refusal) -> bytes:
+        """The PUBACK for a refused message, empty when none is due; ends the connection when it is to be sent again."""
+        device = session.device
+        if device is not None and refusal.status != 503:
+            self._device_logs.write(device.device_id, "warning", f"A message was refused. {refusal.detail}")
+        if packet_id is None:
+            return b""
+        told = session.version == codec.V5
+        if not refusal.permanent and not (told and refusal.status == 429):
+            session.end(Reason(refusal.mqtt_reason), refusal.detail)
+            return b""
+        if not told:
+            return codec.encode_plain_puback(packet_id)
+        reason = _puback_reason(refusal.mqtt_reason)
+        plain = codec.encode_puback(packet_id, reason, "")
+        return (
+            session.fitting(codec.encode_puback(packet_id, reason, refusal.detail), plain)
+            if session.wants_reasons
+            else plain
+        )
+
+    def _audit(self, session: Session, topic: str, reason: Reason) -> None:
+        device = session.device
+        if device is None or self._audit_rate.take(str(device.device_id)) > 0:
+            return
+        logger.warning(
+            "a publish was refused",
+            extra={
+                "device_id": device.device_id,
+                "organization_id": device.organization_id,
+                "client_id": session.client_id,
+                "address": session.address,
+                "topic": topic[:_LONGEST_QUOTE],
+                "reason": reason.name.lower(),
+            },
+        )
+
+
+def _resolved_topic(session: Session, publish: codec.Publish) -> str:
+    alias = publish.alias
+    if alias is None:
+        return publish.topic
+    if not 0 < alias <= TOPIC_ALIAS_MAXIMUM:
+        raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, f"Topic aliases go from 1 to {TOPIC_ALIAS_MAXIMUM}.")
+    if session.aliases is None:
+        session.aliases = {}
+    if publish.topic:
+        session.aliases[alias] = publish.topic
+        return publish.topic
+    if alias not in session.aliases:
+        raise ProtocolError(Reason.PROTOCOL_ERROR, f"Topic alias {alias} was never given a topic.")
+    return session.aliases[alias]
+
+
+def _puback_reason(reason: int) -> Reason:
+    if reason == Reason.PACKET_TOO_LARGE:
+        return Reason.QUOTA_EXCEEDED  # "an imposed limit has been exceeded"; a PUBACK has no nearer word
+    known = Reason(reason)
+    return known if known in _PUBACK_REASONS else Reason.IMPLEMENTATION_SPECIFIC
+
+
+def _as_refusal(error: RoostError) -> Refusal:
+    for_now = error.status in {429, 503}
+    reason = {413: Reason.PACKET_TOO_LARGE, 429: Reason.QUOTA_EXCEEDED, 503: Reason.SERVER_BUSY}
+    return Refusal(
+        error.status,
+        error.code,
+        error.detail,
+        mqtt_reason=reason.get(error.status, Reason.PAYLOAD_FORMAT_INVALID),
+        permanent=not for_now,
+    )

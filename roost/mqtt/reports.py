@@ -1,0 +1,70 @@
+"""What a device says about itself over MQTT beside telemetry: the same as its POSTs to /status and /logs."""
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from roost.core.errors import Invalid, TooLarge, TooMany
+from roost.devices.identities import DeviceIdentity
+from roost.devices.logs import DeviceLogs
+from roost.devices.presence import Presence
+from roost.devices.schemas import LOG_LINES_LIMIT, LogLineIn, StatusIn
+
+LIMIT_BYTES = 16 * 1024
+_LOG_LINES: TypeAdapter[LogLineIn | list[LogLineIn]] = TypeAdapter(LogLineIn | list[LogLineIn])
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReports:
+    """Both return once it is in the database."""
+
+    presence: Presence
+    device_logs: DeviceLogs
+
+    async def status(self, device: DeviceIdentity, body: bytes) -> None:
+        """`{"status": "online", "detail": …}`, or just the word, as many clients send it.
+
+        Raises:
+            TooLarge, Invalid: it is not a status.
+        """
+        _check_size(body)
+        try:
+            if body.strip().startswith(b"{"):
+                report = StatusIn.model_validate_json(body)
+            else:
+                report = StatusIn.model_validate({"status": body.decode(errors="replace").strip().strip('"')})
+        except ValidationError as error:
+            raise Invalid(f"This is not a status: {_first(error)}.") from None
+        self.presence.reported(device.device_id, report.status, report.detail)
+        await self.presence.settled()
+
+    async def logs(self, device: DeviceIdentity, body: bytes) -> None:
+        """One `{"level", "message", "timestamp"}` or a list of at most 100.
+
+        Raises:
+            TooLarge, Invalid, TooMany: nothing was taken.
+        """
+        _check_size(body)
+        try:
+            taken = _LOG_LINES.validate_json(body)
+        except ValidationError as error:
+            raise Invalid(f"This is not a log line: {_first(error)}.") from None
+        lines = taken if isinstance(taken, list) else [taken]
+        if len(lines) > LOG_LINES_LIMIT:
+            raise TooLarge(f"At most {LOG_LINES_LIMIT} lines may come at once.")
+        if len(lines) > self.device_logs.room(device.device_id):
+            raise TooMany("The device has written too many lines in this minute.", retry_after_s=60)
+        for line in lines:
+            self.device_logs.write(device.device_id, line.level, line.message, "device", line.timestamp)
+        await self.device_logs.flush()
+
+
+def _check_size(body: bytes) -> None:
+    if len(body) > LIMIT_BYTES:
+        raise TooLarge(f"A report may have {LIMIT_BYTES} bytes.")
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

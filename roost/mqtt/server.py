@@ -1,0 +1,225 @@
+"""The endpoint as a whole: listener, sweep, and the cutting of connections whose right has ended."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from roost.access.principals import UserPrincipal
+from roost.core.bus import Bus
+from roost.core.clock import Clock
+from roost.core.errors import RoostError
+from roost.core.rates import RateLimiter
+from roost.core.settings import Settings
+from roost.mqtt.authentication import Authentication
+from roost.mqtt.connection import ENDED, LEAVING
+from roost.mqtt.listening import BACKLOG, listening_port, open_sockets, raise_file_limit, tls_context
+from roost.mqtt.ports import DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
+from roost.mqtt.publishing import Publisher
+from roost.mqtt.reasons import Reason
+from roost.mqtt.registry import Registry
+from roost.mqtt.session import Publishing, Session, Subscribing
+from roost.mqtt.subscriptions import Subscriptions
+from roost.telemetry.log import LogUnavailable
+
+logger = logging.getLogger(__name__)
+
+SWEEP_INTERVAL_S = 0.5
+# A connection that we closed and that does not take our last bytes.
+LINGER_S = 5.0
+ACK_PATIENCE_S = 3.0
+CLOSE_PATIENCE_S = 2.0
+_AUDITS_A_MINUTE = 10
+# What a database that is away says; the client has been told, and there is nothing to look for in a traceback.
+_AWAY = (DBAPIError, OSError, TimeoutError, LogUnavailable, RoostError)
+_REVOKED = {
+    "device.token_revoked": (Reason.NOT_AUTHORIZED, "The device's token was revoked."),
+    "device.released": (Reason.NOT_AUTHORIZED, "The device was released by its owner."),
+    "device.deleted": (Reason.NOT_AUTHORIZED, "The device was deleted."),
+}
+_SIGNED_OUT = "The user has signed out."
+
+
+class MqttServer:
+    """MQTT for devices and for users who read. `start` listens; WebSockets come through `websocket.py`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ingest: Intake,
+        identities: Identities,
+        *,
+        presence: PresenceBook,
+        device_logs: DeviceLog,
+        bus: Bus,
+        reports: Reports,
+        directory: Directory,
+        authenticate_user: Callable[[str], Awaitable[UserPrincipal]],
+        clock: Clock,
+    ) -> None:
+        self.intake = ingest
+        self.presence = presence
+        self.authentication = Authentication.build(identities, authenticate_user, clock)
+        audit_rate = RateLimiter(clock, per_minute=_AUDITS_A_MINUTE, burst=_AUDITS_A_MINUTE)
+        self._publisher = Publisher(device_logs, reports, self.run, audit_rate)
+        self.publishing: Publishing = self._publisher
+        self._subscriptions = Subscriptions(directory, self.run)
+        self.subscribing: Subscribing = self._subscriptions
+        self.registry = Registry()
+        self.port = 0
+        self.now_ms = clock.now_ms
+        self._settings = settings
+        self._bus = bus
+        self._clock = clock
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._leaving = False
+
+    @property
+    def connections(self) -> int:
+        """Clients that have been let in."""
+        return len(self.registry)
+
+    async def start(self) -> None:
+        """Listens. Raises OSError when the port is taken and ssl.SSLError for an unusable certificate."""
+        raise_file_limit()
+        tls = tls_context(self._settings)
+        sockets = open_sockets(self._settings.host, listening_port(self._settings))
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            self._servers.append(await loop.create_server(lambda: Session(self), sock=one, ssl=tls, backlog=BACKLOG))
+        self.port = sockets[0].getsockname()[1]
+        self._unsubscribe = [
+            self.intake.subscribe(self._subscriptions.deliver),
+            self._bus.subscribe("device.", self._on_device),
+            self._bus.subscribe("session.revoked", self._on_sign_out),
+            self._bus.subscribe("user.deactivated", self._on_sign_out),
+        ]
+        self._sweep()
+        logger.info(
+            "listening for MQTT", extra={"host": self._settings.host, "port": self.port, "tls": tls is not None}
+        )
+
+    async def stop(self) -> None:
+        """Takes no more, answers what was taken, says why, and closes."""
+        self._leaving = True
+        for server in self._servers:
+            server.close()
+        for session in tuple(self.registry.open):
+            if not session.stopped & ENDED:
+                session.stop(LEAVING)
+        await self._until(lambda: all(s.settled == s.submitted for s in self.registry.open), ACK_PATIENCE_S)
+        for session in tuple(self.registry.open):
+            session.end(Reason.SERVER_SHUTTING_DOWN, "The hub is going down; connect again in a moment.")
+        await self._until(lambda: not self.registry.open, CLOSE_PATIENCE_S)
+        for session in tuple(self.registry.open):
+            session.wire.abort()
+        await self._until(lambda: not self.registry.open, CLOSE_PATIENCE_S)
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _until(self, condition: Callable[[], bool], patience_s: float) -> None:
+        deadline = self._clock.monotonic() + patience_s
+        while not condition() and self._clock.monotonic() < deadline:  # noqa: ASYNC110 - once, at the very end
+            await asyncio.sleep(0.01)
+
+    # -- what sessions need
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something that a session waits for, beside the others."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, _AWAY):
+            logger.warning("an MQTT request has to wait for the database: %s", error)
+        elif error is not None:
+            logger.error("an MQTT request failed: %s", error, exc_info=error)
+
+    def opened(self, session: Session) -> None:
+        """A connection, of nobody yet."""
+        session.heard_at = self._clock.monotonic()
+        self.registry.open.add(session)
+        if self._leaving:
+            session.finish("The hub is going down.")
+
+    def enter(self, session: Session) -> None:
+        """A client that was let in. Raises SignInError when it has too many connections."""
+        old = self.registry.enter(session)
+        device = session.device
+        if device is not None:
+            self.presence.connected(device.device_id, "mqtt")
+        if old is not None:
+            old.end(Reason.SESSION_TAKEN_OVER, "The same client id connected again.")
+
+    def closed(self, session: Session) -> None:
+        """A connection is gone, whoever ended it."""
+        self.registry.open.discard(session)
+        if not session.accepted:
+            return
+        session.accepted = False
+        self.registry.leave(session)
+        self._subscriptions.forget(session)
+        device = session.device
+        if device is None or self._leaving:
+            # Who is cut off by our own restart is not offline: the presence gives it time to come back.
+            return
+        outcome = session.outcome
+        if session.will is not None:
+            said = self._publisher.will(session, device, session.will)
+            outcome = f"{outcome} Its will says: {said}" if said else outcome
+        self.presence.disconnected(device.device_id, outcome)
+
+    # -- connections whose right or time has ended
+
+    def _on_device(self, subject: str, message: dict[str, Any]) -> None:
+        if subject == "device.status_changed":
+            self._subscriptions.deliver_status(message)
+        elif subject in _REVOKED:
+            reason, detail = _REVOKED[subject]
+            for session in self.registry.of_device(message["device_id"]):
+                session.will = None
+                session.end(reason, detail)
+
+    def _on_sign_out(self, subject: str, message: dict[str, Any]) -> None:
+        for session in self.registry.of_user(message["user_id"]):
+            every = subject == "user.deactivated"
+            if every or (session.user is not None and session.user.session_id == message["session_id"]):
+                session.end(Reason.NOT_AUTHORIZED, _SIGNED_OUT)
+
+    def _sweep(self) -> None:
+        """The one timer: who has been silent for too long, and who does not let go."""
+        now = self._clock.monotonic()
+        overdue: list[Session] = []
+        for session in self.registry.open:
+            if session.active:
+                session.active = False
+                session.heard_at = now
+            elif 0 < session.silence_limit_s < now - session.heard_at:
+                overdue.append(session)
+        for session in overdue:
+            self._cut_silent(session, now)
+        self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _cut_silent(self, session: Session, now: float) -> None:
+        if session.stopped & ENDED:
+            session.wire.abort()
+            return
+        session.heard_at = now
+        session.silence_limit_s = LINGER_S
+        if session.accepted:
+            session.end(Reason.KEEP_ALIVE_TIMEOUT, "Nothing was heard from it within its keep-alive time.")
+        else:
+            session.finish("No CONNECT came.")

@@ -1,0 +1,237 @@
+"""Who listens to what: SUBSCRIBE and UNSUBSCRIBE, the last value first, and live delivery after every commit."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from roost.devices.identities import DeviceIdentity
+from roost.mqtt import codec
+from roost.mqtt.connection import CHOKED, ENDED, WAITING
+from roost.mqtt.payloads import live_payload, status_payload
+from roost.mqtt.ports import Directory
+from roost.mqtt.reasons import Reason, TopicError
+from roost.mqtt.session import Session
+from roost.mqtt.topics import STATUS, LiveFilter, check_device_filter, device_topic, parse_live_filter
+from roost.telemetry.messages import Committed
+
+logger = logging.getLogger(__name__)
+
+FILTERS_PER_CLIENT = 64
+_DRAIN_POLL_S = 0.05
+SCOPES = {STATUS: "devices:read"}
+TELEMETRY_SCOPE = "telemetry:read"
+
+
+class Subscription:
+    """One filter of one user. `device_id` None means every device within reach."""
+
+    __slots__ = ("device_id", "leaves", "name", "newer", "session")
+
+    def __init__(self, session: Session, wanted: LiveFilter, device_id: int | None) -> None:
+        self.session = session
+        self.device_id = device_id
+        # The device's name in the topic as the user wrote it, so that what arrives fits the filter.
+        self.name = wanted.device
+        self.leaves = frozenset(wanted.leaves)
+        # While last values are being looked up: topics on which something newer went out meanwhile.
+        self.newer: set[tuple[int, str]] | None = None
+
+
+class Subscriptions:
+    """All filters of all users, and the way of a committed message to them."""
+
+    def __init__(self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self.dropped = 0
+        self._directory = directory
+        self._run = run
+        self._of_one: dict[int, list[Subscription]] = {}
+        self._of_all: list[Subscription] = []
+
+    # -- packets
+
+    def subscribe(self, session: Session, flags: int, body: bytes) -> None:
+        """A SUBSCRIBE; raises ProtocolError."""
+        packet = codec.decode_subscribe(flags, body, session.version)
+        if session.filters is None:
+            session.filters = {}
+        device = session.device
+        if device is None:
+            session.stop(WAITING)
+            self._run(self._subscribe_user(session, packet))
+            return
+        codes = [self._grant_device(session, device, wanted.text) for wanted in packet.filters]
+        session.answer(codec.encode_suback(session.version, packet.packet_id, codes))
+
+    def unsubscribe(self, session: Session, flags: int, body: bytes) -> None:
+        """An UNSUBSCRIBE; raises ProtocolError."""
+        packet = codec.decode_unsubscribe(flags, body, session.version)
+        filters = session.filters or {}
+        codes = []
+        for text in packet.filters:
+            codes.append(Reason.SUCCESS if text in filters else Reason.NO_SUBSCRIPTION_EXISTED)
+            self._remove(filters.pop(text, None))
+        session.answer(codec.encode_unsuback(session.version, packet.packet_id, list(codes)))
+
+    def forget(self, session: Session) -> None:
+        """The session is over."""
+        filters, session.filters = session.filters or {}, None
+        for subscription in filters.values():
+            self._remove(subscription)
+        if session.dropped:
+            logger.info(
+                "a slow subscriber missed messages", extra={"client_id": session.client_id, "missed": session.dropped}
+            )
+
+    def _grant_device(self, session: Session, device: DeviceIdentity, text: str) -> int:
+        filters = session.filters
+        try:
+            check_device_filter(text, device.device_id, device.device_uid)
+        except TopicError as error:
+            return error.reason
+        if filters is None or len(filters) >= FILTERS_PER_CLIENT:
+            return Reason.QUOTA_EXCEEDED
+        filters[text] = None
+        return Reason.SUCCESS
+
+    async def _subscribe_user(self, session: Session, packet: codec.Subscribe) -> None:
+        fresh: list[Subscription] = []
+        try:
+            codes = [await self._grant_user(session, wanted, fresh) for wanted in packet.filters]
+        except Exception:
+            session.end(Reason.SERVER_BUSY, "The hub cannot look up devices at the moment; try again soon.")
+            raise
+        session.answer_late(codec.encode_suback(session.version, packet.packet_id, codes))
+        for subscription in fresh:
+            await self._send_last(subscription)
+
+    async def _grant_user(self, session: Session, wanted: codec.TopicFilter, fresh: list[Subscription]) -> int:
+        user, filters = session.user, session.filters
+        try:
+            live = parse_live_filter(wanted.text)
+        except TopicError as error:
+            return error.reason
+        device_id = None
+        if live.device is not None and user is not None:
+            visible = await self._directory.visible(user, live.device, _scope(live.leaves[0]))
+            if not visible:
+                return Reason.NOT_AUTHORIZED
+            device_id = visible[0].device_id
+        if filters is None or session.stopped & ENDED:
+            return Reason.UNSPECIFIED_ERROR
+        if len(filters) >= FILTERS_PER_CLIENT and wanted.text not in filters:
+            return Reason.QUOTA_EXCEEDED
+        new = wanted.text not in filters
+        self._remove(filters.get(wanted.text))
+        subscription = filters[wanted.text] = Subscription(session, live, device_id)
+        self._add(subscription)
+        if wanted.retain_handling == 0 or (wanted.retain_handling == 1 and new):
+            subscription.newer = set()
+            fresh.append(subscription)
+        return Reason.SUCCESS
+
+    def _add(self, subscription: Subscription) -> None:
+        if subscription.device_id is None:
+            self._of_all.append(subscription)
+        else:
+            self._of_one.setdefault(subscription.device_id, []).append(subscription)
+
+    def _remove(self, subscription: Subscription | None) -> None:
+        if subscription is None:
+            return
+        if subscription.device_id is None:
+            self._of_all.remove(subscription)
+            return
+        others = self._of_one[subscription.device_id]
+        others.remove(subscription)
+        if not others:
+            del self._of_one[subscription.device_id]
+
+    # -- the last value first
+
+    async def _send_last(self, subscription: Subscription) -> None:
+        session = subscription.session
+        user = session.user
+        name = None if subscription.device_id is None else str(subscription.device_id)
+        try:
+            for leaf in sorted(subscription.leaves):
+                for device in await self._directory.visible(user, name, _scope(leaf)) if user else ():
+                    payload = await self._directory.last(device, leaf)
+                    while session.stopped & (CHOKED | ENDED) == CHOKED:  # noqa: ASYNC110 - rare, and no state to keep
+                        await asyncio.sleep(_DRAIN_POLL_S)
+                    if session.stopped & ENDED:
+                        return
+                    if payload and (device.device_id, leaf) not in (subscription.newer or ()):
+                        topic = device_topic(subscription.name or device.device_id, leaf)
+                        self._write(session, codec.encode_publish(session.version, topic, payload, retain=True))
+        finally:
+            subscription.newer = None
+
+    # -- live
+
+    def deliver(self, committed: list[Committed]) -> None:
+        """A committed group, to whoever listens."""
+        if not self._of_all and not self._of_one:
+            return
+        for device, message in committed:
+            listeners = self._listeners(device.device_id)
+            if not listeners:
+                continue
+            for leaf in ("telemetry", "readings", "events"):
+                interested = [one for one in listeners if leaf in one.leaves and _reaches(one.session, device, leaf)]
+                if interested:
+                    self._send(interested, device.device_id, leaf, live_payload(leaf, message))
+
+    def deliver_status(self, event: dict[str, Any]) -> None:
+        """A `device.status_changed`."""
+        device_id, organization_id = event["device_id"], event["organization_id"]
+        if organization_id is None:
+            return
+        device = DeviceIdentity(device_id, "", organization_id, event["home_id"])
+        listeners = self._listeners(device_id)
+        interested = [one for one in listeners if STATUS in one.leaves and _reaches(one.session, device, STATUS)]
+        if interested:
+            self._send(interested, device_id, STATUS, status_payload(event))
+
+    def _listeners(self, device_id: int) -> list[Subscription]:
+        return self._of_all + self._of_one.get(device_id, [])
+
+    def _send(self, listeners: Iterable[Subscription], device_id: int, leaf: str, payload: bytes) -> None:
+        if not payload:
+            return
+        packets: dict[tuple[int, str | None], bytes] = {}
+        for subscription in listeners:
+            session = subscription.session
+            if subscription.newer is not None:
+                subscription.newer.add((device_id, leaf))
+            key = session.version, subscription.name
+            packet = packets.get(key)
+            if packet is None:
+                topic = device_topic(subscription.name or device_id, leaf)
+                packet = packets[key] = codec.encode_publish(session.version, topic, payload)
+            self._write(session, packet)
+
+    def _write(self, session: Session, packet: bytes) -> None:
+        """Writes to a reader that keeps up; for others the message is lost and counted."""
+        if session.stopped & (CHOKED | ENDED) or len(packet) > session.peer_limit:
+            session.dropped += 1
+            self.dropped += 1
+        else:
+            session.wire.write(packet)
+
+
+def _scope(leaf: str) -> str:
+    return SCOPES.get(leaf, TELEMETRY_SCOPE)
+
+
+def _reaches(session: Session, device: DeviceIdentity, leaf: str) -> bool:
+    """Whether the user may read this now; asked once per place, since the question comes with every message."""
+    if session.user is None:
+        return False
+    if session.reaches is None:
+        session.reaches = {}
+    key = _scope(leaf), device.organization_id, device.home_id
+    known = session.reaches.get(key)
+    if known is None:
+        known = session.reaches[key] = session.user.can(*key)
+    return known
