@@ -1,0 +1,70 @@
+import { watch } from 'vue'
+import { createRouter, createWebHistory } from 'vue-router'
+import { session } from './api/session'
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    title?: string
+    /** Pages for people who are not signed in. */
+    entrance?: boolean
+  }
+}
+
+export const router = createRouter({
+  history: createWebHistory('/app/'),
+  scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path || to.params.id === from.params.id ? false : { top: 0 }),
+  routes: [
+    { path: '/', redirect: '/devices' },
+    { path: '/signin', name: 'signin', component: () => import('./pages/SignInPage.vue'), meta: { entrance: true, title: 'Sign in' } },
+    { path: '/register', name: 'register', component: () => import('./pages/RegisterPage.vue'), meta: { entrance: true, title: 'Create an account' } },
+    { path: '/devices', name: 'devices', component: () => import('./pages/DevicesPage.vue'), meta: { title: 'Devices' } },
+    {
+      path: '/devices/:id(\\d+)/:tab(telemetry|events|logs|settings)?',
+      name: 'device',
+      component: () => import('./pages/DevicePage.vue'),
+      meta: { title: 'Device' },
+    },
+    { path: '/account', name: 'account', component: () => import('./pages/AccountPage.vue'), meta: { title: 'Account' } },
+    { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/MissingPage.vue'), meta: { title: 'Not found' } },
+  ],
+})
+
+function known(): Promise<void> {
+  if (session.state !== 'starting') return Promise.resolve()
+  return new Promise((resolve) => {
+    const stop = watch(
+      () => session.state,
+      () => {
+        stop()
+        resolve()
+      },
+    )
+  })
+}
+
+router.beforeEach(async (to) => {
+  await known()
+  const signedIn = session.state === 'signed-in'
+  if (to.meta.entrance) return signedIn ? nextOf(to.query.next) : true
+  if (!signedIn) return { name: 'signin', query: to.fullPath === '/devices' ? {} : { next: to.fullPath } }
+  return true
+})
+
+router.afterEach((to) => {
+  document.title = to.meta.title ? `${to.meta.title} · Roost` : 'Roost'
+})
+
+/** Where to go after signing in: pages of this app only. */
+export function nextOf(next: unknown): string {
+  return typeof next === 'string' && next.startsWith('/') && !next.startsWith('//') ? next : '/devices'
+}
+
+watch(
+  () => session.state,
+  (state, before) => {
+    if (before === 'signed-in' && state === 'anonymous') {
+      const next = session.ended ? router.currentRoute.value.fullPath : undefined
+      void router.push({ name: 'signin', query: next ? { next } : {} })
+    }
+  },
+)

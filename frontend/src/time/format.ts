@@ -1,0 +1,34 @@
+/** Moments in the reader's own language and time zone. */
+
+const full = new Intl.DateTimeFormat(undefined, {
+  dateStyle: 'medium',
+  timeStyle: 'long',
+})
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+const hour = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
+const dayAndClock = new Intl.DateTimeFormat(undefined, {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+})
+
+export const absolute = (ms: number): string => full.format(ms)
+export const clockTime = (ms: number): string => clock.format(ms)
+export const dateAndTime = (ms: number): string => dayAndClock.format(ms)
+
+/** Labels for a time axis: the finest unit that the steps need, the day where it begins. Times in seconds. */
+export function axisLabels(splits: number[], stepS: number): string[] {
+  let shown = ''
+  return splits.map((at) => {
+    const today = day.format(at * 1_000)
+    if (stepS >= 86_400) return today
+    const time = (stepS < 60 ? clock : hour).format(at * 1_000)
+    const label = today === shown || splits.length < 2 ? time : `${time}\n${today}`
+    shown = today
+    return label
+  })
+}
