@@ -25,76 +25,90 @@ class Settings(BaseSettings):
         env_prefix="ROOST_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every network.")
-    port: int = Field(8000, ge=0, le=65535, description="Port for HTTP and WebSockets; 0 takes a free one.")
-    mqtt_port: int = Field(1883, ge=0, le=65535, description="Port for MQTT; 0 takes a free one.")
-    data_dir: Path = Field(Path("data"), description="Folder for the database, the telemetry and generated secrets.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every network.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port for HTTP and WebSockets; 0 takes a free one.")
+    mqtt_port: int = Field(default=1883, ge=0, le=65535, description="Port for MQTT; 0 takes a free one.")
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder for the database, the telemetry and generated secrets."
+    )
     admin_email: str = Field(
-        "admin@local",
+        default="admin@local",
         min_length=3,
         max_length=255,
         pattern=r"^[^@\s]+@[^@\s]+$",
         description="E-mail of the administrator that the first start creates.",
     )
     admin_password: SecretStr | None = Field(
-        None, description="Password of that administrator; otherwise one is made up and printed once."
+        default=None, description="Password of that administrator; otherwise one is made up and printed once."
     )
     telemetry_rate: int = Field(
-        60, ge=0, le=10_000_000, description="Messages a minute that one device may send; 0 for no limit."
+        default=60, ge=0, le=10_000_000, description="Messages a minute that one device may send; 0 for no limit."
     )
-    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain: HTTPS and MQTT over TLS.")
-    tls_key: Path | None = Field(None, description="PEM file with the private key of the certificate.")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate chain: HTTPS and MQTT over TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the private key of the certificate.")
     database_url: str = Field(
         default_factory=_database_in,
         validation_alias=_names("ROOST_DATABASE_URL", "DATABASE_URL", "HUBEX_DATABASE_URL"),
         description="sqlite:///path or postgresql://user:password@host/name; by default SQLite in the data folder.",
     )
     secret_key: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias=_names("ROOST_SECRET_KEY", "SECRET_KEY", "JWT_SECRET"),
         description="Key that signs access tokens, 32 characters or more; otherwise generated in the data folder.",
     )
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
-        "HS256", validation_alias=_names("ROOST_JWT_ALGORITHM", "JWT_ALGORITHM"), description="How tokens are signed."
+        default="HS256",
+        validation_alias=_names("ROOST_JWT_ALGORITHM", "JWT_ALGORITHM"),
+        description="How tokens are signed.",
     )
-    jwt_issuer: str = Field("roost", min_length=1, description="The `iss` claim of access tokens.")
-    jwt_audience: str = Field("roost-clients", min_length=1, description="The `aud` claim of access tokens.")
+    jwt_issuer: str = Field(default="roost", min_length=1, description="The `iss` claim of access tokens.")
+    jwt_audience: str = Field(default="roost-clients", min_length=1, description="The `aud` claim of access tokens.")
     access_token_expire_minutes: int = Field(
-        15,
+        default=15,
         ge=1,
         le=1440,
         validation_alias=_names("ROOST_ACCESS_TOKEN_EXPIRE_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES"),
         description="Minutes that an access token is good for.",
     )
     refresh_token_expire_days: int = Field(
-        30,
+        default=30,
         ge=1,
         le=400,
         validation_alias=_names("ROOST_REFRESH_TOKEN_EXPIRE_DAYS", "REFRESH_TOKEN_EXPIRE_DAYS"),
         description="Days without use after which a signed-in client has to sign in again.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
+        default=(),
         validation_alias=_names("ROOST_CORS_ORIGINS", "CORS_ORIGINS", "FRONTEND_ORIGIN"),
         description="Origins of other web apps that may call the API, separated by commas.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", validation_alias=_names("ROOST_LOG_LEVEL", "LOG_LEVEL"), description="From which level on to log."
+        default="INFO",
+        validation_alias=_names("ROOST_LOG_LEVEL", "LOG_LEVEL"),
+        description="From which level on to log.",
     )
     debug: bool = Field(
         default=False, validation_alias=_names("ROOST_DEBUG", "DEBUG"), description="Log everything, like level DEBUG."
     )
     system_public: bool | None = Field(
-        None, description="Whether /system/* answers without signing in; by default only while listening on loopback."
+        default=None,
+        description="Whether /system/* answers without signing in; by default only while listening on loopback.",
     )
     device_offline_after_s: float = Field(
-        90, gt=0, le=86_400, description="Seconds of silence after which a device counts as offline."
+        default=90, gt=0, le=86_400, description="Seconds of silence after which a device counts as offline."
     )
     host_sample_interval_s: float = Field(
-        10, ge=0.1, le=86_400, description="Seconds between two samples of this machine's own load and temperature."
+        default=10,
+        ge=0.1,
+        le=86_400,
+        description="Seconds between two samples of this machine's own load and temperature.",
     )
     host_device: bool = Field(default=True, description="Whether this machine itself is a device of the hub.")
-    pairing_code_expire_s: int = Field(600, ge=1, le=600, description="Seconds that a pairing code is good for.")
+    pairing_code_expire_s: int = Field(
+        default=600, ge=1, le=600, description="Seconds that a pairing code is good for."
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

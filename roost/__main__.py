@@ -1,0 +1,5 @@
+"""`python -m roost` is the command `roost`."""
+
+from roost.cli import main
+
+main()

@@ -1,0 +1,241 @@
+"""The hub as one ASGI application: every room is made, wired to the others, started and stopped here.
+
+`uvicorn roost.app:app` and `roost run` serve the same application; all of it, the MQTT listener too, lives in its
+lifespan.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+import roost
+from roost.access import endpoints as access_endpoints
+from roost.access.authentication import authenticate
+from roost.access.passwords import Passwords
+from roost.access.sessions import Sessions
+from roost.access.tokens import AccessTokens
+from roost.core import logging as logs
+from roost.core import pages, problems
+from roost.core.bus import Bus
+from roost.core.clock import SystemClock
+from roost.core.database import Database
+from roost.core.http import PREFIX, BodyGuard, Cors, Edge, TwinPaths
+from roost.core.outbox import Outbox
+from roost.core.secrets import load_or_create
+from roost.core.settings import Settings
+from roost.devices import endpoints as device_endpoints
+from roost.devices.admission import Admission
+from roost.devices.identities import DeviceIdentities
+from roost.devices.logs import DeviceLogs
+from roost.devices.ports import NoPendingWork
+from roost.devices.presence import Presence
+from roost.devices.timers import Housekeeping
+from roost.live import endpoints as live_endpoints
+from roost.live.service import Live
+from roost.migrations.runner import migrate_at_start
+from roost.mqtt.directory import DeviceDirectory
+from roost.mqtt.reports import DeviceReports
+from roost.mqtt.server import MqttServer
+from roost.mqtt.websocket import mqtt_websocket
+from roost.ops import endpoints as ops_endpoints
+from roost.ops.host import HostSampler
+from roost.ops.host_device import HostDevice
+from roost.ops.readiness import Readiness
+from roost.ops.sampling import Sampling
+from roost.ops.service import Host
+from roost.ops.traffic import Traffic, TrafficCounter
+from roost.places import endpoints as place_endpoints
+from roost.places.bootstrap import ensure_administrator
+from roost.telemetry import endpoints as telemetry_endpoints
+from roost.telemetry.ingest_endpoints import ingest_routes
+from roost.telemetry.openapi import ingest_paths
+from roost.telemetry.service import Telemetry
+
+SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
+
+Announce = Callable[[str], None]
+
+
+def create_app(settings: Settings | None = None, *, announce: Announce | None = None) -> FastAPI:
+    """The application for these settings (by default those of the environment).
+
+    `announce` shows a line to whoever started the hub: the administrator's first password. It goes to standard output
+    by default, and never into a log.
+    """
+    chosen = settings or Settings()
+    clock = SystemClock()
+    traffic = Traffic(clock)
+    app = FastAPI(
+        title="Roost",
+        version=roost.__version__,
+        description="A self-hosted hub for devices: they join, speak over MQTT or HTTP, and someone sees it.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(Edge),
+            Middleware(TrafficCounter, traffic=traffic),
+            Middleware(Cors, origins=chosen.cors_origins),
+            Middleware(TwinPaths),
+            Middleware(BodyGuard),
+        ],
+    )
+    app.state.settings = chosen
+    app.state.clock = clock
+    app.state.traffic = traffic
+    app.state.announce = announce or _print_line
+    problems.install(app)
+    _add_routes(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    # Made when asked for, so that importing this module reads no settings.
+    if name == "app":
+        made = globals()["app"] = create_app()
+        logs.configure(made.state.settings.effective_log_level)
+        return made
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _add_routes(app: FastAPI) -> None:
+    # First the hot ones: routes are tried in order.
+    app.router.routes.extend(ingest_routes(PREFIX))
+    for router in (
+        access_endpoints.router,
+        place_endpoints.router,
+        telemetry_endpoints.router,
+        device_endpoints.router,
+        ops_endpoints.health_router,
+        ops_endpoints.system_router,
+        live_endpoints.router,
+    ):
+        app.include_router(router, prefix=PREFIX)
+    app.add_api_websocket_route("/mqtt", mqtt_websocket)
+    pages.install(app)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as rooms:
+        await _start_ground(app, rooms)
+        await _start_access(app, rooms)
+        await _start_devices(app, rooms)
+        await _start_telemetry(app, rooms)
+        await _start_edges(app, rooms)
+        yield
+
+
+async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state, settings = app.state, app.state.settings
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    await migrate_at_start(settings)
+    state.database = Database(settings)
+    rooms.push_async_callback(state.database.dispose)
+    state.bus = Bus()
+    rooms.push_async_callback(state.bus.close)
+    state.outbox = Outbox(state.database, state.bus, state.clock)
+    await state.outbox.start()
+    rooms.push_async_callback(state.outbox.stop)
+
+
+async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state, settings = app.state, app.state.settings
+    state.tokens = AccessTokens(settings, signing_secret(settings), state.clock)
+    state.passwords = Passwords()
+    rooms.callback(state.passwords.close)
+    state.sessions = Sessions(state.database, settings, state.tokens, state.passwords, state.clock)
+    made_up = await ensure_administrator(state.database, settings, state.passwords, state.clock)
+    if made_up is not None:
+        state.announce(
+            f"The administrator is {settings.admin_email}, the password {made_up}\n"
+            "It is shown this once; sign in with it and keep it somewhere safe."
+        )
+
+
+async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state = app.state
+    state.identities = DeviceIdentities(state.database, state.clock, state.bus)
+    rooms.push_async_callback(state.identities.stop)
+    offline_after_s = state.settings.device_offline_after_s
+    state.presence = Presence(state.database, state.clock, state.bus, offline_after_s=offline_after_s)
+    state.device_logs = DeviceLogs(state.database, state.clock, state.bus)
+    state.device_admission = Admission(state.database, state.clock)
+    state.pending_work = NoPendingWork()
+    for room in (state.presence, state.device_logs, Housekeeping(state.database, state.clock)):
+        await room.start()
+        rooms.push_async_callback(room.stop)
+
+
+async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state = app.state
+    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence)
+    state.ingest, state.store = telemetry.ingest, telemetry.store
+    await telemetry.start()
+    rooms.push_async_callback(telemetry.stop)
+
+
+async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state, settings = app.state, app.state.settings
+    state.live = Live(state.database, state.tokens, state.clock, state.bus, state.ingest)
+    rooms.callback(state.live.stop)
+    state.mqtt = MqttServer(
+        settings,
+        state.ingest,
+        state.identities,
+        presence=state.presence,
+        device_logs=state.device_logs,
+        bus=state.bus,
+        reports=DeviceReports(state.presence, state.device_logs),
+        directory=DeviceDirectory(state.database, state.store, state.presence),
+        authenticate_user=lambda token: authenticate(state.database, state.tokens, token),
+        clock=state.clock,
+    )
+    sampling = Sampling(HostSampler(settings.data_dir))
+    rooms.push_async_callback(sampling.close)
+    readiness = Readiness(state.database, state.ingest, state.store, sampling, state.clock)
+    state.host = Host(
+        state.database, state.clock, sampling, readiness,
+        traffic=state.traffic, device_connections=lambda: state.mqtt.connections,
+    )  # fmt: skip
+    if settings.host_device:
+        host_device = HostDevice(
+            settings, state.database, state.clock, state.bus, ingest=state.ingest, sampling=sampling
+        )
+        host_device.start()
+        rooms.push_async_callback(host_device.stop)
+    await state.mqtt.start()
+    rooms.push_async_callback(state.mqtt.stop)
+
+
+def signing_secret(settings: Settings) -> str:
+    """The key of access tokens: from the settings, or else generated in the data folder. Raises OSError."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    return load_or_create(settings.data_dir / SECRET_FILE)
+
+
+def _operation_id(route: APIRoute) -> str:
+    # The name of the function is what a generated client calls it.
+    return route.name
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for path, operations in ingest_paths(PREFIX).items():
+            schema["paths"].setdefault(path, {}).update(operations)
+        app.openapi_schema = problems.document_problems(schema)
+    return app.openapi_schema
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - meant for whoever started the process

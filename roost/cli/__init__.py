@@ -1,0 +1,52 @@
+"""The command `roost`. Each command's module is imported only when it is the one that is called."""
+
+import importlib
+import sys
+
+import typer
+
+import roost
+
+# Name to module; a module has either `app` (a group of commands) or a function of the command's name.
+_COMMANDS = {
+    "run": "roost.cli.run",
+    "db": "roost.cli.database",
+    "device": "roost.cli.device",
+    "telemetry": "roost.cli.telemetry",
+    "smoke": "roost.cli.smoke",
+    "simulate": "roost.cli.simulate",
+}
+
+
+def main() -> None:
+    """The entry point."""
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    build([called] if called in _COMMANDS else list(_COMMANDS))()
+
+
+def build(names: list[str]) -> typer.Typer:
+    """The command with these subcommands."""
+    app = typer.Typer(
+        name="roost", help="Roost, a self-hosted hub for devices.", no_args_is_help=True, add_completion=False,
+        pretty_exceptions_enable=False,
+    )  # fmt: skip
+    app.callback()(_root)
+    for name in names:
+        module = importlib.import_module(_COMMANDS[name])
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"roost {roost.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(default=False, help="Show the version.", callback=_version, is_eager=True),
+) -> None:
+    """Roost, a self-hosted hub for devices."""

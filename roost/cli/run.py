@@ -1,0 +1,215 @@
+"""`roost run`: check everything that can be wrong before starting, say it in one sentence, then serve."""
+
+import asyncio
+import gc
+import inspect
+import os
+import socket
+import ssl
+import types
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from roost.app import create_app, signing_secret
+from roost.core import logging as logs
+from roost.core.database import sqlite_path
+from roost.core.settings import Settings
+from roost.migrations.runner import SchemaTooNew, read_status
+from roost.mqtt.listening import listening_port, open_sockets, tls_context
+
+_GRACE_S = 5
+_BACKLOG = 2048
+# MQTT over WebSocket sends packets of at most this size; the live feed receives next to nothing.
+_LARGEST_FRAME_BYTES = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class CannotStart(Exception):  # noqa: N818 - it reads as what it says
+    """Why the hub does not start, as one sentence."""
+
+
+def run(**flags: Any) -> None:
+    """Run the hub until Ctrl-C or SIGTERM."""
+    try:
+        settings = read_settings({name: value for name, value in flags.items() if value is not None})
+        sockets = _checked(settings)
+    except CannotStart as reason:
+        typer.echo(f"roost: {reason}", err=True)
+        raise typer.Exit(2) from None
+    logs.configure(settings.effective_log_level)
+    server = _Server(settings)
+    try:
+        server.run(sockets=sockets)
+    except KeyboardInterrupt:
+        # Already stopped, in order; the server only passes on what it was told.
+        return
+    if not server.started:
+        raise typer.Exit(3)
+
+
+def read_settings(flags: dict[str, Any]) -> Settings:
+    """The settings with these flags on top. Raises CannotStart for a bad value."""
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # The value itself stays out of the sentence: it may be a password.
+        name = "_".join(str(part) for part in first["loc"][:1]) or "the settings"
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise CannotStart(f"{_flag_of(name)} cannot be used: {message[:1].lower()}{message[1:]}.") from None
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings),
+                host=settings.host,
+                port=settings.port,
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=_LARGEST_FRAME_BYTES,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started or not sockets:
+            return
+        # What was made so far lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        scheme = "https" if self._settings.tls else "http"
+        port = sockets[0].getsockname()[1]
+        typer.echo(f"Roost is ready: {scheme}://{_shown_host(self._settings.host)}:{port}/")
+
+
+def _shown_host(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _checked(settings: Settings) -> list[socket.socket]:
+    """The listening sockets for HTTP, after every other check. Raises CannotStart."""
+    _check_folder(settings)
+    _check_certificate(settings)
+    _check_secret(settings)
+    sockets = _listen(settings.host, settings.port, "HTTP", "--port")
+    try:
+        for probe in _listen(settings.host, listening_port(settings), "MQTT", "--mqtt-port"):
+            probe.close()
+        asyncio.run(_check_database(settings))
+    except CannotStart:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def _check_folder(settings: Settings) -> None:
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+        database = sqlite_path(settings.database_url)
+        if database is not None:
+            database.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(
+            f"the data folder {folder} cannot be written ({error.strerror}); choose another with --data-dir."
+        ) from None
+
+
+def _check_certificate(settings: Settings) -> None:
+    try:
+        tls_context(settings)
+    except ssl.SSLError as error:
+        reason = error.reason or "not PEM files that belong together"
+        raise CannotStart(f"the certificate {settings.tls_cert} and its key cannot be used ({reason}).") from None
+    except OSError as error:
+        name = error.filename or f"{settings.tls_cert} or {settings.tls_key}"
+        raise CannotStart(f"the certificate or its key cannot be read: {name} ({error.strerror}).") from None
+
+
+def _check_secret(settings: Settings) -> None:
+    try:
+        signing_secret(settings)
+    except OSError as error:
+        raise CannotStart(f"the signing key cannot be kept in {settings.data_dir} ({error.strerror}).") from None
+
+
+def _listen(host: str, port: int, what: str, flag: str) -> list[socket.socket]:
+    try:
+        sockets = open_sockets(host, port)
+        for one in sockets:
+            one.listen(_BACKLOG)
+    except socket.gaierror:
+        raise CannotStart(f"the address {host} is not known here; choose another with --host.") from None
+    except OSError as error:
+        raise CannotStart(
+            f"port {port} for {what} cannot be opened on {host} ({error.strerror}); choose another with {flag}."
+        ) from None
+    return sockets
+
+
+async def _check_database(settings: Settings) -> None:
+    await reach(lambda: read_status(settings))
+
+
+async def reach(work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns; raises CannotStart when the database is not there, or not usable."""
+    try:
+        return await work()
+    except SchemaTooNew as error:
+        raise CannotStart(str(error)) from None
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
+        raise CannotStart(f"the database cannot be used ({reason[0]}); check --database-url.") from None
+    except Exception as error:
+        # asyncpg's own errors (a wrong password, an unknown database) arrive as they are.
+        if not type(error).__module__.startswith("asyncpg"):
+            raise
+        raise CannotStart(f"the database cannot be used ({error}); check --database-url.") from None
+
+
+def _flag_of(name: str) -> str:
+    return "--" + name.lower().removeprefix("roost_").replace("_", "-")
+
+
+def _flags() -> inspect.Signature:
+    # Every setting is a flag. All values stay text here: the settings object checks them, as it does the environment.
+    parameters = []
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        kind: Any = str
+        if _is_flag(field.annotation):
+            kind, flag = bool, f"{flag}/--no-{flag[2:]}"
+        annotation = Annotated[kind | None, typer.Option(flag, help=field.description, show_default=False)]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return inspect.Signature(parameters, return_annotation=None)
+
+
+def _is_flag(annotation: Any) -> bool:
+    inner = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else (annotation,)
+    return bool in inner
+
+
+run.__signature__ = _flags()  # type: ignore[attr-defined]
+run.__annotations__ = {parameter.name: parameter.annotation for parameter in _flags().parameters.values()}

@@ -1,0 +1,11 @@
+"""Every table of the application in one metadata: importing this imports the models of all rooms."""
+
+import roost.access.models
+import roost.core.idempotency
+import roost.core.outbox
+import roost.devices.models
+import roost.ops.models
+import roost.places.models  # noqa: F401 - imported for its tables, as the others
+from roost.core.database import Base
+
+metadata = Base.metadata
