@@ -35,7 +35,7 @@ RESEND_SLICES = 8
 INSERT_SIZES = (1024, 128, 16, 4, 1)
 
 _encode = msgspec.json.Encoder().encode
-_INSERT = f"INSERT INTO head({slices.COLUMNS}) VALUES "
+_INSERT = f"INSERT INTO head({slices.COLUMNS}) VALUES "  # noqa: S608 - own words
 _INSERTS = {size: _INSERT + ",".join(["(?,?,?,?,?,?,?,?)"] * size) for size in INSERT_SIZES}
 
 
