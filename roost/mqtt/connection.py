@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         pos = 0
         try:
-            if self.intake.full:
+            if self.device is not None and self.intake.full:
                 self.stop(FULL)
                 self.intake.when_room(self._has_room)
             else:

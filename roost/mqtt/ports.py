@@ -62,7 +62,7 @@ class PresenceBook(Protocol):
 class DeviceLog(Protocol):
     """Lines for the device's owner: `roost.devices.logs.DeviceLogs`."""
 
-    def write(self, device_id: int, level: str, message: str, source: str = "hub") -> None: ...
+    def write(self, device_id: int, level: str, message: str, source: str = "hub") -> object: ...
 
 
 class Reports(Protocol):

@@ -119,8 +119,8 @@ class MqttServer:
         for session in tuple(self.registry.open):
             session.wire.abort()
         await self._until(lambda: not self.registry.open, CLOSE_PATIENCE_S)
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
+        while self._unsubscribe:
+            self._unsubscribe.pop()()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         for task in tuple(self._tasks):

@@ -277,7 +277,8 @@ async def test_reason_strings_only_where_they_fit(endpoint: Endpoint) -> None:
 async def test_half_open_connections_end(endpoint: Endpoint) -> None:
     client = await endpoint.open()
     await client.send(wire.connect(4, password=TOKEN)[:10])
-    session = await until(lambda: next(iter(endpoint.server.registry.open), None))
+    await until(lambda: endpoint.server.registry.open)
+    (session,) = endpoint.server.registry.open
     session.silence_limit_s = 0.2
     assert await client.rest() == b""
 

@@ -1,4 +1,4 @@
-"""An MQTT client in raw bytes: what the tests send is written here, not by the code under test, and may be wrong on purpose."""
+"""An MQTT client in raw bytes: written apart from the code under test, and able to be wrong on purpose."""
 
 import asyncio
 import ssl
