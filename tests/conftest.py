@@ -72,12 +72,25 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
+def postgres_on_demand() -> Iterator[Callable[[], PostgresCluster]]:
+    """Starts the shared PostgreSQL when first asked for; whoever depends on this is torn down before it is."""
+    made: list[PostgresCluster] = []
+
+    def get() -> PostgresCluster:
+        if not made:
+            made.append(PostgresCluster())
+            made[0].start()
+        return made[0]
+
+    yield get
+    for cluster in made:
+        cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_on_demand: Callable[[], PostgresCluster]) -> PostgresCluster:
     """A PostgreSQL that all tests of this process share, each in a database of its own."""
-    cluster = PostgresCluster()
-    cluster.start()
-    yield cluster
-    cluster.remove()
+    return postgres_on_demand()
 
 
 @pytest.fixture
@@ -106,9 +119,11 @@ def empty_database_url(database_kind: DatabaseKind, tmp_path: Path, request: pyt
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, postgres_on_demand: Callable[[], PostgresCluster]
+) -> Iterator[Servers]:
     """The servers that tests of this process share."""
-    shared = Servers(tmp_path_factory.mktemp("servers"), lambda: request.getfixturevalue("postgres"))
+    shared = Servers(tmp_path_factory.mktemp("servers"), postgres_on_demand)
     yield shared
     shared.stop()
 
