@@ -13,6 +13,8 @@ PATH = "/mqtt"
 SUBPROTOCOL = "mqtt"
 _HIGH_WATER_BYTES = 64 * 1024
 _UNSUPPORTED_DATA = 1003
+# What a send may meet when the client is quicker to leave.
+_GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
 class WebSocketWire:
@@ -76,7 +78,7 @@ class WebSocketWire:
                 if self._choked and not self._buffer:
                     self._choked = False
                     self._session.resume_writing()
-        except (WebSocketDisconnect, RuntimeError, OSError):
+        except _GONE:
             self._buffer.clear()
             self._closing = True
         finally:
@@ -90,7 +92,7 @@ class WebSocketWire:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
         if self._websocket.application_state is WebSocketState.CONNECTED:
-            with contextlib.suppress(RuntimeError, OSError):
+            with contextlib.suppress(*_GONE):
                 await self._websocket.close()
 
 
@@ -124,6 +126,7 @@ async def _receive(websocket: WebSocket, wire: WebSocketWire, session: Session) 
             return
         data = message.get("bytes")
         if data is None:
-            await websocket.close(_UNSUPPORTED_DATA, "MQTT packets are binary.")
+            with contextlib.suppress(*_GONE):
+                await websocket.close(_UNSUPPORTED_DATA, "MQTT packets are binary.")
             return
         session.data_received(data)
