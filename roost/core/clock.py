@@ -53,9 +53,7 @@ def rfc3339_from_ms(milliseconds: int) -> str:
 
 def from_ms(milliseconds: int) -> datetime:
     """Milliseconds since 1970 as an aware datetime; ValueError outside the years 1 to 9999."""
-    if not _MIN_MS <= milliseconds <= _MAX_MS:
-        raise ValueError("The time is outside the years 1 to 9999.")
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return _EPOCH + timedelta(milliseconds=_expressible(milliseconds))
 
 
 def to_ms(moment: datetime) -> int:
@@ -68,12 +66,12 @@ def parse_time(value: str | int) -> int:
     if isinstance(value, bool):
         raise ValueError("A time is RFC 3339 text or integer milliseconds.")  # noqa: TRY004 - as promised above
     if isinstance(value, int):
-        return to_ms(from_ms(value))
+        return _expressible(value)
     text = value.strip()
     if text.lstrip("-").isdecimal() and text.isascii():
         if len(text) > 16:
             raise ValueError("The time is outside the years 1 to 9999.")
-        return to_ms(from_ms(int(text)))
+        return _expressible(int(text))
     if len(text) < 20 or text[4] != "-" or text[10] not in "Tt ":
         raise ValueError("A time is RFC 3339 text such as 2026-01-31T12:00:00Z, or integer milliseconds.")
     try:
@@ -82,7 +80,10 @@ def parse_time(value: str | int) -> int:
         raise ValueError(f"{text!r} is no RFC 3339 time.") from error
     if moment.tzinfo is None:
         raise ValueError("The time has no zone; add Z for UTC.")
-    try:
-        return to_ms(moment)
-    except OverflowError as error:
-        raise ValueError("The time is outside the years 1 to 9999.") from error
+    return _expressible(to_ms(moment))
+
+
+def _expressible(milliseconds: int) -> int:
+    if not _MIN_MS <= milliseconds <= _MAX_MS:
+        raise ValueError("The time is outside the years 1 to 9999.")
+    return milliseconds

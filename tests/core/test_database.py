@@ -1,0 +1,117 @@
+"""One way to read, one way to write, and a failed commit is never a success."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy import select, text
+from sqlalchemy.exc import StatementError
+
+from roost.access.models import Organization
+from roost.core import problems
+from roost.core.database import Database, WriteSession, before_commit, driver_url
+from roost.core.errors import NotFound
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def organization(name: str) -> Organization:
+    return Organization(name=name, created_at=NOON, updated_at=NOON)
+
+
+async def names(database: Database) -> list[str]:
+    async with database.read() as session:
+        return list(await session.scalars(select(Organization.name).order_by(Organization.id)))
+
+
+async def test_committed_on_the_way_out_or_not_at_all(database: Database) -> None:
+    async with database.write() as session:
+        session.add(organization("kept"))
+    with pytest.raises(NotFound):
+        await _fail_after_writing(database)
+    async with database.read() as session:
+        session.add(organization("only read"))
+        await session.flush()
+    assert await names(database) == ["kept"]
+
+
+async def _fail_after_writing(database: Database) -> None:
+    async with database.write() as session:
+        session.add(organization("dropped"))
+        await session.flush()
+        raise NotFound("Changed my mind.")
+
+
+async def test_writers_take_turns(database: Database) -> None:
+    async with database.write() as session:
+        session.add(organization("0"))
+
+    async def increment() -> None:
+        async with database.write() as session:
+            row = (await session.scalars(select(Organization).with_for_update())).one()
+            await asyncio.sleep(0)
+            row.name = str(int(row.name) + 1)
+
+    await asyncio.gather(*(increment() for _ in range(20)))
+    assert await names(database) == ["20"]
+
+
+async def test_times_come_back_aware_and_naive_ones_are_refused(database: Database) -> None:
+    async with database.write() as session:
+        session.add(organization("noon"))
+    async with database.read() as session:
+        kept = (await session.scalars(select(Organization))).one()
+    assert kept.created_at == NOON
+    assert kept.created_at.tzinfo is UTC
+    with pytest.raises(StatementError, match="zone"):
+        await _write_naive(database)
+
+
+async def _write_naive(database: Database) -> None:
+    async with database.write() as session:
+        session.add(Organization(name="naive", created_at=NOON.replace(tzinfo=None), updated_at=NOON))
+
+
+async def test_sqlite_is_durable_and_checks_references(database: Database) -> None:
+    if database.dialect != "sqlite":
+        return
+    async with database.read() as session:
+        for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            assert await session.scalar(text(f"PRAGMA {pragma}")) == expected
+
+
+async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:
+    app = FastAPI()
+    app.state.database = database
+    problems.install(app)
+
+    @app.post("/things", status_code=201)
+    async def create_thing(session: WriteSession) -> dict[str, str]:
+        session.add(organization("never"))
+
+        async def fail(_session: object) -> None:
+            raise OSError("The disk is full.")
+
+        before_commit(session, fail)
+        return {"status": "stored"}
+
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://hub") as client:
+        answer = await client.post("/things")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Retry-After" in answer.headers
+    assert await names(database) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("sqlite:///a/b.db", "sqlite+aiosqlite:///a/b.db"),
+        ("postgres://u:p@h/n", "postgresql+asyncpg://u:p@h/n"),
+        ("postgresql+psycopg2://u:p@h:5433/n?sslmode=require", "postgresql+asyncpg://u:p@h:5433/n?ssl=require"),
+    ],
+)
+def test_every_spelling_of_a_url_finds_its_driver(given: str, expected: str) -> None:
+    assert driver_url(given).render_as_string(hide_password=False) == expected
