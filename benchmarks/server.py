@@ -85,8 +85,8 @@ def register_owner(server: RoostServer) -> Owner:
         client.post("/auth/register", json={"email": email, "password": password}).raise_for_status()
         session = client.post("/auth/login", json={"email": email, "password": password}).raise_for_status().json()
         client.headers["Authorization"] = f"Bearer {session['access_token']}"
-        home = client.get("/homes").raise_for_status().json()[0]
-    return Owner(session["access_token"], home["organization_id"], home["id"])
+        device = client.post("/devices", json={"name": "first"}).raise_for_status().json()
+    return Owner(session["access_token"], device["organization_id"], device["home_id"])
 
 
 def register_fleet(server: RoostServer, owner: Owner, size: int) -> list[Credential]:

@@ -52,7 +52,7 @@ class RegisteredDevice:
 class Servers:
     """The long-lived servers of this test process, one for each kind of database, started when first asked for."""
 
-    def __init__(self, folder: Path, postgres: Callable[[], PostgresCluster]) -> None:
+    def __init__(self, folder: Path, postgres: PostgresCluster) -> None:
         self._folder = folder
         self._postgres = postgres
         self._running: dict[str, RoostServer] = {}
@@ -60,7 +60,7 @@ class Servers:
     def get(self, kind: DatabaseKind) -> RoostServer:
         """The running server on this kind of database."""
         if kind not in self._running:
-            url = self._postgres().create_database() if kind == "postgresql" else None
+            url = self._postgres.create_database() if kind == "postgresql" else None
             self._running[kind] = RoostServer(self._folder / kind, url).start()
         return self._running[kind]
 
@@ -72,25 +72,11 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def postgres_on_demand() -> Iterator[Callable[[], PostgresCluster]]:
-    """Starts the shared PostgreSQL when first asked for; whoever depends on this is torn down before it is."""
-    made: list[PostgresCluster] = []
-
-    def get() -> PostgresCluster:
-        if not made:
-            made.append(PostgresCluster())
-            made[0].start()
-        return made[0]
-
-    yield get
-    for cluster in made:
-        cluster.remove()
-
-
-@pytest.fixture(scope="session")
-def postgres(postgres_on_demand: Callable[[], PostgresCluster]) -> PostgresCluster:
-    """A PostgreSQL that all tests of this process share, each in a database of its own."""
-    return postgres_on_demand()
+def postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL that all tests of this process share, each in a database of its own; started when first used."""
+    cluster = PostgresCluster()
+    yield cluster
+    cluster.remove()
 
 
 @pytest.fixture
@@ -110,20 +96,17 @@ def database_kind(request: pytest.FixtureRequest) -> DatabaseKind:
 
 
 @pytest.fixture
-def empty_database_url(database_kind: DatabaseKind, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def empty_database_url(database_kind: DatabaseKind, tmp_path: Path, postgres: PostgresCluster) -> str:
     """The URL of a database without any table, of each kind in turn."""
     if database_kind == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
-    cluster: PostgresCluster = request.getfixturevalue("postgres")
-    return cluster.create_database()
+    return postgres.create_database()
 
 
 @pytest.fixture(scope="session")
-def servers(
-    tmp_path_factory: pytest.TempPathFactory, postgres_on_demand: Callable[[], PostgresCluster]
-) -> Iterator[Servers]:
+def servers(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Iterator[Servers]:
     """The servers that tests of this process share."""
-    shared = Servers(tmp_path_factory.mktemp("servers"), postgres_on_demand)
+    shared = Servers(tmp_path_factory.mktemp("servers"), postgres)
     yield shared
     shared.stop()
 
@@ -138,7 +121,7 @@ def server(servers: Servers, database_kind: DatabaseKind) -> Iterator[RoostServe
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FreshServer]:
+def fresh_server(tmp_path: Path, postgres: PostgresCluster) -> Iterator[FreshServer]:
     """`fresh_server(database="postgresql", start=False, ROOST_TELEMETRY_RATE="60")` makes a server for this test alone.
 
     `database` is "sqlite" (default), "postgresql" or a URL. Whatever still runs at the end is stopped.
@@ -150,7 +133,7 @@ def fresh_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fre
         if database == "sqlite":
             url = None
         elif database == "postgresql":
-            url = request.getfixturevalue("postgres").create_database()
+            url = postgres.create_database()
         server = RoostServer(tmp_path / f"server-{len(made)}", url, environment)
         made.append(server)
         return server.start() if start else server

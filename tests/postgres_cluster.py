@@ -25,7 +25,10 @@ def free_port() -> int:
 
 
 class PostgresCluster:
-    """One PostgreSQL server on loopback that can be stopped and started again on the same port and data."""
+    """One PostgreSQL server on loopback that can be stopped and started again on the same port and data.
+
+    It is made when it is first started or asked for a database, so that tests which need none do not wait for it.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="roost-postgres-"))
@@ -33,6 +36,10 @@ class PostgresCluster:
         self._data = self.folder / "data"
         self._log_path = self.folder / "postgres.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._user: str | None = None
+        self._binaries = Path()
+
+    def _initialise(self) -> None:
         package = _bundled_package()
         self._binaries = package / "pginstall" / "bin"
         # PostgreSQL refuses to run as root, and the user it then runs as may be unable to read the virtual environment.
@@ -57,6 +64,8 @@ class PostgresCluster:
 
     def start(self) -> None:
         """Start the server and return when it takes connections."""
+        if not self._data.exists() or not any(self._data.iterdir()):
+            self._initialise()
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -86,6 +95,8 @@ class PostgresCluster:
 
     def create_database(self) -> str:
         """Make an empty database and return its URL, as a person would write it in DATABASE_URL."""
+        if self._process is None:
+            self.start()
         name = f"roost_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
