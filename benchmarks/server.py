@@ -15,8 +15,7 @@ import httpx2
 import psutil
 from sqlalchemy import insert
 
-import roost.access.models
-import roost.places.models  # noqa: F401 - the tables that devices refer to
+import roost.migrations.tables  # noqa: F401 - devices refer to the tables of other rooms
 from roost.core.database import Database
 from roost.core.ids import new_token, token_digest
 from roost.core.settings import Settings

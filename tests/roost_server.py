@@ -22,7 +22,7 @@ _COMPLAINTS = re.compile(
     r"Traceback \(most recent call last\)|Task was destroyed|was never awaited|"
     r"exception was never retrieved|\w+Warning:"
 )
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
     r"ROOST_|HUBEX_|JWT_|AWS_|DATABASE_URL|SECRET_KEY|ACCESS_TOKEN_|REFRESH_TOKEN_|CORS_|FRONTEND_ORIGIN|LOG_LEVEL|DEBUG$"
@@ -97,7 +97,11 @@ class RoostServer:
 
     def wait_for_answer(self) -> None:
         """Return when `/healthz` answers; AssertionError with the log when the process ends or takes too long."""
-        wait_until(self._answers, timeout_s=_START_TIMEOUT_S, what=f"The server (log: {self.log_path})")
+        try:
+            wait_until(self._answers, timeout_s=_START_TIMEOUT_S, what=f"The server (log: {self.log_path})")
+        except AssertionError:
+            self.kill()
+            raise
 
     def launch(self) -> None:
         """Start the process without waiting for an answer."""
