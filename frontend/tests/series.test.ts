@@ -55,10 +55,16 @@ describe('live points', () => {
 })
 
 describe('gaps', () => {
-  it('begin at three times the usual distance', () => {
-    expect(gapAfterS([0, 10, 20, 30, 200], null)).toBe(30)
+  const paced = (start: number, step: number, count: number) => Array.from({ length: count }, (_, i) => start + i * step)
+
+  it('begin well beyond the usual distance', () => {
+    expect(gapAfterS([...paced(0, 10, 20), 500], null)).toBe(25)
     expect(gapAfterS([0, 0.1, 0.2], null)).toBe(3)
-    expect(gapAfterS([0, 300, 600], 300)).toBe(900)
+    expect(gapAfterS([0, 300, 600], 300)).toBe(750)
+  })
+
+  it('do not tear a device apart that has become faster', () => {
+    expect(gapAfterS([...paced(0, 10, 50), ...paced(500, 2, 100)], null)).toBe(25)
   })
 
   it('break the line', () => {

@@ -51,6 +51,6 @@ describe('units', () => {
 
   it('puts no unit behind yes and no', () => {
     expect(withUnit(true, 'V')).toBe('On')
-    expect(withUnit(21.5, '°C')).toBe('21.5\u202f°C')
+    expect(withUnit(21.5, '°C')).toBe('21.5\u00a0°C')
   })
 })

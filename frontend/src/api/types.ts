@@ -1,81 +1,14 @@
-/** Names for the shapes that the pages use. */
+/** Names for the shapes that the pages use: what the OpenAPI document has comes from there, frames of the sockets do not. */
+import type { components } from './schema'
 
-export interface Device {
-  id: number
-  device_uid: string
-  name: string
-  type: string | null
-  organization_id: number | null
-  home_id: number | null
-  room_id: number | null
-  tags: string[]
-  firmware_version: string | null
-  capabilities: unknown
-  status: string
-  status_reason: string | null
-  last_seen_at: string | null
-  claimed_at: string | null
-  created_at: string
-  updated_at: string
-}
+type Schemas = components['schemas']
 
-export interface Me {
-  id: number
-  email: string
-  username: string | null
-  full_name: string | null
-  roles: string[]
-  scopes: string[]
-  organizations: { id: number; name: string; role?: string }[]
-  homes: { id: number; name: string }[]
-}
-
-export interface SignedIn {
-  access_token: string
-  expires_in: number
-}
-
-export interface PresenceState {
-  device_id: number
-  status: string
-  since: string | null
-  last_seen_at: string | null
-  reason: string | null
-  transports: string[]
-}
-
-export interface HubVersion {
-  name: string
-  version: string
-  mqtt_port: number | null
-  mqtt_tls: boolean
-}
-
-export type Value = number | boolean
-
-export interface Reading {
-  sensor_type: string
-  value: Value
-  unit: string | null
-  timestamp: string
-}
-
-export interface Message {
-  id: number
-  device_id: number
-  event_type: string | null
-  payload: unknown
-  ts: string
-  received_at: string
-}
-
-export interface LogLine {
-  id: number
-  level: string
-  message: string
-  source: string
-  timestamp: string
-}
+export type Device = Schemas['DeviceRead']
+export type Me = Schemas['Profile']
+export type SignedIn = Pick<Schemas['TokenRead'], 'access_token' | 'expires_in'>
+export type Reading = Schemas['ReadingOut']
+export type Value = Reading['value']
+export type Message = Schemas['MessageOut']
 
 export interface TelemetryFrame {
   type: 'telemetry'

@@ -82,7 +82,8 @@ export function chartOptions(
     hooks,
     cursor: {
       y: false,
-      drag: { x: true, y: false, setScale: true },
+      drag: { x: true, y: false, setScale: false },
+      bind: { dblclick: () => null },
       points: { size: 8, width: 2, stroke: (_u, i) => String(series[i]?.stroke ?? ''), fill: () => inks.surface },
       dataIdx: (u, i, hovered) => nearest(u.data[i] as Column, hovered),
     },

@@ -51,7 +51,7 @@ export function useSparks(id: Ref<number>) {
     queryFn: async ({ signal }) => {
       const query = { from: startOf(SPARK_SPAN_S), bucket: `${SPARK_BUCKET_S}s`, agg: 'avg' }
       const { data } = await client.GET('/api/v1/devices/{device_id}/readings', {
-        params: { path: { device_id: id.value }, query: query as never },
+        params: { path: { device_id: id.value }, query },
         signal,
       })
       const byKey = new Map<string, Bucket[]>()
@@ -86,7 +86,7 @@ async function readHistory(id: number, key: string, range: Range, signal: AbortS
   if (range.bucketS === null) return { points: pointsOfReadings(await readRaw(id, key, from, signal)), askedAt }
   const query = { sensor_type: [key], from, bucket: `${range.bucketS}s`, agg: 'avg,min,max,count' }
   const { data } = await client.GET('/api/v1/devices/{device_id}/readings', {
-    params: { path: { device_id: id }, query: query as never },
+    params: { path: { device_id: id }, query },
     signal,
   })
   return { points: pointsOfBuckets((data ?? []) as Bucket[]), askedAt }
@@ -94,11 +94,11 @@ async function readHistory(id: number, key: string, range: Range, signal: AbortS
 
 async function readRaw(id: number, key: string, from: string, signal: AbortSignal): Promise<Reading[]> {
   const readings: Reading[] = []
-  let cursor: string | null = null
+  let cursor: string | null | undefined
   for (let page = 0; page < RAW_PAGES; page += 1) {
-    const query: Record<string, unknown> = { sensor_type: [key], from, limit: RAW_PAGE, ...(cursor ? { cursor } : {}) }
+    const query = { sensor_type: [key], from, limit: RAW_PAGE, ...(cursor ? { cursor } : {}) }
     const { data, response } = await client.GET('/api/v1/devices/{device_id}/readings', {
-      params: { path: { device_id: id }, query: query as never },
+      params: { path: { device_id: id }, query },
       signal,
     })
     readings.push(...((data ?? []) as Reading[]))
@@ -117,7 +117,7 @@ export function useEvents(id: Ref<number>) {
     queryKey: ['telemetry', 'events', id],
     queryFn: async ({ signal }) => {
       const { data } = await client.GET('/api/v1/events', {
-        params: { query: { device_id: id.value, limit: 100 } as never },
+        params: { query: { device_id: id.value, limit: 100 } },
         signal,
       })
       return data ?? []

@@ -106,14 +106,17 @@ function fold(points: Points, { t, v }: LivePoint, bucketS: number): void {
   points.count[at] = count + 1
 }
 
-/** From which distance on two points are not joined: three times the usual distance, and never for less than 3 s. */
+/**
+ * From which distance on two points are not joined: well beyond what nine of ten distances are, so that a device that
+ * changed its pace is not torn apart, and never for less than 3 s.
+ */
 export function gapAfterS(times: number[], bucketS: number | null): number {
   if (times.length < 3) return bucketS === null ? Infinity : Math.max(bucketS * 3, 90)
   const steps: number[] = []
   for (let i = 1; i < times.length; i += 1) steps.push(times[i]! - times[i - 1]!)
   steps.sort((a, b) => a - b)
-  const usual = steps[Math.floor(steps.length / 2)]!
-  return Math.max(3 * usual, 3, bucketS === null ? 0 : bucketS * 1.5)
+  const usual = steps[Math.floor(steps.length * 0.9)]!
+  return Math.max(2.5 * usual, 3, bucketS === null ? 0 : bucketS * 1.5)
 }
 
 /** Puts a null between points that are too far apart, so that the line breaks there. */

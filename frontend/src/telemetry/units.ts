@@ -40,6 +40,7 @@ const SUFFIXES: [suffix: string, unit: string][] = [
   ['_a', 'A'],
   ['_w', 'W'],
   ['_s', 's'],
+  ['_h', 'h'],
   ['_m', 'm'],
   ['_g', 'g'],
   ['_l', 'L'],
@@ -55,6 +56,7 @@ const WORDS: Record<string, string> = {
   gpu: 'GPU',
   ram: 'RAM',
   rssi: 'RSSI',
+  rss: 'memory',
   snr: 'SNR',
   co2: 'CO₂',
   tvoc: 'TVOC',
@@ -113,5 +115,5 @@ export function formatValue(value: Value | null | undefined): string {
 export function withUnit(value: Value | null | undefined, unit: string | null): string {
   const text = formatValue(value)
   if (unit === null || typeof value === 'boolean' || text === '–') return text
-  return unit === '°' ? text + unit : `${text}\u202f${unit}`
+  return unit === '°' ? text + unit : `${text}\u00a0${unit}`
 }
