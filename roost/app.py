@@ -205,6 +205,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.host = Host(
         state.database, state.clock, sampling, readiness,
         traffic=state.traffic, device_connections=lambda: state.mqtt.connections,
+        mqtt_port=lambda: state.mqtt.port, mqtt_tls=settings.tls_cert is not None,
     )  # fmt: skip
     if settings.host_device:
         host_device = HostDevice(

@@ -155,3 +155,5 @@ class Version(BaseModel):
     platform: str
     database: Literal["sqlite", "postgresql"]
     started_at: Time
+    mqtt_port: int | None = Field(description="Where devices connect over MQTT; null while nothing listens.")
+    mqtt_tls: bool = Field(description="Whether that port speaks TLS.")

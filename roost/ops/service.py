@@ -48,14 +48,18 @@ class Host:
         *,
         traffic: Traffic,
         device_connections: Callable[[], int],
+        mqtt_port: Callable[[], int],
+        mqtt_tls: bool,
     ) -> None:
-        """`device_connections` tells how many devices are connected over MQTT now."""
+        """`device_connections` tells how many devices are connected over MQTT now, `mqtt_port` where (0: nowhere)."""
         self._database = database
         self._clock = clock
         self._sampling = sampling
         self._readiness = readiness
         self._traffic = traffic
         self._device_connections = device_connections
+        self._mqtt_port = mqtt_port
+        self._mqtt_tls = mqtt_tls
         self._started = clock.monotonic()
 
     def liveness(self) -> Liveness:
@@ -115,6 +119,8 @@ class Host:
             platform=f"{platform.system()} {platform.machine()}",
             database=self._database.dialect,
             started_at=self._clock.now() - running,
+            mqtt_port=self._mqtt_port() or None,
+            mqtt_tls=self._mqtt_tls,
         )
 
 
