@@ -34,7 +34,7 @@ _devices = APIRouter(tags=["devices"])
 
 
 @_devices.get("/devices", responses=problem_responses(400, 401, 403))
-async def get_devices(  # noqa: PLR0917 - FastAPI calls it by keyword
+async def read_devices(  # noqa: PLR0917 - FastAPI calls it by keyword
     request: Request,
     principal: Reader,
     session: ReadSession,
@@ -55,7 +55,7 @@ async def get_devices(  # noqa: PLR0917 - FastAPI calls it by keyword
 @_devices.post(
     "/devices", status_code=201, response_model=DeviceCreated, responses=problem_responses(401, 403, 404, 409)
 )
-async def post_device(
+async def register_device(
     request: Request, principal: Writer, session: WriteSession, idempotency: Idempotent, wanted: DeviceCreate
 ) -> Response | DeviceCreated:
     """Register a device directly. Its token is in this answer and nowhere else."""
@@ -78,13 +78,13 @@ async def post_device(
 
 
 @_devices.get("/devices/{device_id}", responses=problem_responses(401, 403, 404))
-async def get_one(request: Request, principal: Reader, session: ReadSession, device_id: RowId) -> DeviceRead:
+async def read_device(request: Request, principal: Reader, session: ReadSession, device_id: RowId) -> DeviceRead:
     """One device."""
     return _read(request, await get_device(session, principal, device_id))
 
 
 @_devices.put("/devices/{device_id}", responses=problem_responses(401, 403, 404))
-async def put_one(
+async def replace_device(
     request: Request, principal: Writer, session: WriteSession, device_id: RowId, wanted: DeviceReplace
 ) -> DeviceRead:
     """Set everything that a user may set; what is left out is emptied."""
@@ -92,7 +92,7 @@ async def put_one(
 
 
 @_devices.patch("/devices/{device_id}", responses=problem_responses(401, 403, 404))
-async def patch_one(
+async def update_device(
     request: Request, principal: Writer, session: WriteSession, device_id: RowId, wanted: DeviceUpdate
 ) -> DeviceRead:
     """Change what is given, leave the rest."""
@@ -100,7 +100,7 @@ async def patch_one(
 
 
 @_devices.delete("/devices/{device_id}", status_code=204, responses=problem_responses(401, 403, 404))
-async def delete_one(principal: Writer, session: WriteSession, device_id: RowId) -> None:
+async def delete_device(principal: Writer, session: WriteSession, device_id: RowId) -> None:
     """Remove the device with its tokens, its log and what it has sent."""
     await registry.remove(session, await registry.get_for_change(session, principal, device_id))
 
@@ -111,7 +111,7 @@ async def delete_one(principal: Writer, session: WriteSession, device_id: RowId)
     response_model=TokenOut,
     responses=problem_responses(401, 403, 404, 409),
 )
-async def post_token(
+async def rotate_device_token(
     request: Request, principal: Writer, session: WriteSession, idempotency: Idempotent, device_id: RowId
 ) -> Response | TokenOut:
     """A new token. The one before stays good for ten minutes, or until the new one is first used."""
@@ -128,7 +128,7 @@ async def post_token(
 
 
 @_devices.delete("/devices/{device_id}/token", status_code=204, responses=problem_responses(401, 403, 404))
-async def delete_token(principal: Writer, session: WriteSession, device_id: RowId) -> None:
+async def revoke_device_token(principal: Writer, session: WriteSession, device_id: RowId) -> None:
     """End every token of the device at once; its open connections are cut."""
     await credentials.revoke(session, await registry.get_for_change(session, principal, device_id))
 

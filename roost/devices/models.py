@@ -6,7 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from roost.access.models import Organization
 from roost.core.database import Base, BigId, UtcDateTime
+from roost.places.models import Home
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -37,14 +39,16 @@ class Device(Base):
             sqlite_where=text("organization_id IS NULL"),
             postgresql_where=text("organization_id IS NULL"),
         ),
+        # An id is never given twice: what is left of a deleted device must not become another one's.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     device_uid: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(120))
     type: Mapped[str | None] = mapped_column(String(40))
-    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
-    home_id: Mapped[int | None] = mapped_column(ForeignKey("homes.id", ondelete="SET NULL"))
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey(Organization.id, ondelete="CASCADE"))
+    home_id: Mapped[int | None] = mapped_column(ForeignKey(Home.id, ondelete="SET NULL"))
     room_id: Mapped[int | None] = mapped_column(BigId)
     firmware_version: Mapped[str | None] = mapped_column(String(64))
     capabilities: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -105,8 +109,8 @@ class PairingCode(Base):
     )
 
     device_id: Mapped[int] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
-    home_id: Mapped[int | None] = mapped_column(ForeignKey("homes.id", ondelete="SET NULL"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey(Organization.id, ondelete="CASCADE"))
+    home_id: Mapped[int | None] = mapped_column(ForeignKey(Home.id, ondelete="SET NULL"))
     room_id: Mapped[int | None] = mapped_column(BigId)
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     code_hash: Mapped[str] = mapped_column(String(64))

@@ -21,7 +21,7 @@ router = APIRouter(tags=["pairing"])
 
 
 @router.post("/devices/hello", responses=problem_responses(401, 403, 409, 429))
-async def post_hello(request: Request, identity: DeviceIfAny, said: HelloIn) -> HelloOut:
+async def say_hello(request: Request, identity: DeviceIfAny, said: HelloIn) -> HelloOut:
     """A device makes itself known. A claimed device that sends its token as well updates what is known of it."""
     admission: Admission = request.app.state.device_admission
     address = admission.check_hello(request)
@@ -42,7 +42,7 @@ async def post_hello(request: Request, identity: DeviceIfAny, said: HelloIn) -> 
     response_model=PairingCodeOut,
     responses=problem_responses(401, 403, 404, 409),
 )
-async def post_start(
+async def start_pairing(
     request: Request,
     principal: Annotated[UserPrincipal, requires("devices:write")],
     session: WriteSession,
@@ -62,7 +62,7 @@ async def post_start(
 
 
 @router.post("/pairing/confirm", responses=problem_responses(403, 404, 409, 410, 429))
-async def post_confirm(request: Request, tried: PairingConfirm) -> PairedOut:
+async def confirm_pairing(request: Request, tried: PairingConfirm) -> PairedOut:
     """The device hands in the code and gets its token, once."""
     state = request.app.state
     admission: Admission = state.device_admission

@@ -20,6 +20,7 @@ from roost.devices.models import Device
 OFFLINE = "offline"
 ONLINE = "online"
 NEVER_HEARD = "It has never been heard."
+LONGEST_REASON = 200
 
 _FLUSH_INTERVAL_S = 15.0
 # Changes that come together are written together; nobody sees a fiftieth of a second.
@@ -115,7 +116,7 @@ class Presence:
     def reported(self, device_id: int, status: str, detail: str | None) -> None:
         """The device says itself how it is: `online`, `offline` before it sleeps, `updating`, `error` and so on."""
         now_ms = self._clock.now_ms()
-        reason = detail or f"The device reported {status}."
+        reason = (detail or f"The device reported {status}.")[:LONGEST_REASON]
         if status == OFFLINE:
             self.seen(device_id, now_ms)
             self._leave(device_id, reason)
@@ -232,7 +233,7 @@ class Presence:
         if state is None:
             return
         state.last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
-        state.status, state.reason, state.since_ms = OFFLINE, reason, self._clock.now_ms()
+        state.status, state.reason, state.since_ms = OFFLINE, reason[:LONGEST_REASON], self._clock.now_ms()
         state.told = False
         state.connections.clear()
         self._left[device_id] = state

@@ -41,7 +41,7 @@ LogLines = Annotated[list[LogLineIn], Body(min_length=1, max_length=LOG_LINES_LI
 
 
 @router.get("/devices/whoami", responses=problem_responses(401))
-async def get_whoami(request: Request, identity: CurrentDevice) -> WhoAmI:
+async def who_am_i(request: Request, identity: CurrentDevice) -> WhoAmI:
     """The device itself, as the hub knows it."""
     state = request.app.state
     device = await _own(state.database, identity, identity.device_id)
@@ -60,7 +60,7 @@ async def get_whoami(request: Request, identity: CurrentDevice) -> WhoAmI:
 
 
 @router.post("/devices/{device_id}/heartbeat", responses=problem_responses(401, 403, 404, 409))
-async def post_heartbeat(
+async def send_heartbeat(
     request: Request, caller: Writer, device_id: RowId, beat: Heartbeat | None = None
 ) -> HeartbeatOut:
     """The device is there. Answers with the hub's time and how much work waits for it."""
@@ -93,14 +93,16 @@ async def post_heartbeat(
 
 
 @router.get("/devices/{device_id}/status", responses=problem_responses(401, 403, 404))
-async def get_status(request: Request, caller: Reader, device_id: RowId) -> StatusOut:
+async def read_device_status(request: Request, caller: Reader, device_id: RowId) -> StatusOut:
     """Whether the device is there, since when, and why not."""
     state = request.app.state
     return _status(state.presence, await _visible(state.database, caller, device_id))
 
 
 @router.post("/devices/{device_id}/status", responses=problem_responses(401, 404))
-async def post_status(request: Request, identity: CurrentDevice, device_id: RowId, report: StatusIn) -> StatusOut:
+async def report_device_status(
+    request: Request, identity: CurrentDevice, device_id: RowId, report: StatusIn
+) -> StatusOut:
     """The device says how it is, `offline` before it goes to sleep included."""
     state = request.app.state
     _check_own(identity, device_id)
@@ -110,7 +112,7 @@ async def post_status(request: Request, identity: CurrentDevice, device_id: RowI
 
 
 @router.get("/devices/{device_id}/logs", responses=problem_responses(400, 401, 403, 404))
-async def get_logs(
+async def read_device_logs(
     request: Request,
     caller: Reader,
     device_id: RowId,
@@ -138,7 +140,7 @@ async def get_logs(
 
 
 @router.post("/devices/{device_id}/logs", status_code=201, responses=problem_responses(401, 404, 429))
-async def post_logs(
+async def write_device_logs(
     request: Request, identity: CurrentDevice, device_id: RowId, lines: LogLineIn | LogLines
 ) -> LogsAccepted:
     """One line or up to 100, all or none. They are on disk when the answer comes."""
