@@ -5,16 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from roost.core.errors import Unavailable
+from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
 from roost.ops.permissions import system_reader
 from roost.ops.schemas import Health, Liveness, Metrics, Readiness, Temperature, Version
 from roost.ops.service import Host
 
-health_router = APIRouter(tags=["health"])
+health_router = APIRouter(tags=["health"], dependencies=[Depends(reject_unknown_query)])
 system_router = APIRouter(
     prefix="/system",
     tags=["system"],
-    dependencies=[Depends(system_reader)],
+    dependencies=[Depends(reject_unknown_query), Depends(system_reader)],
     responses=problem_responses(401, 403),
 )
 
