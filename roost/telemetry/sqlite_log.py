@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,6 +99,10 @@ class SqliteLog:
 
     def _open_all(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        # A synced file is lost all the same when the folder that it is in never reached the disk under its name.
+        for folder in (self._folder.parent, self._folder.parent.parent):
+            with suppress(PermissionError):
+                _sync_folder(folder)
         self._take_folder()
         paths = sorted(self._folder.glob("head_*.db"))
         while paths and not slices.is_complete(paths[-1]):
