@@ -17,9 +17,9 @@ _WORDS = frozenset(
     nicole hannah alexander maggie ginger pepper cookie chocolate butterfly flower summer winter spring autumn computer
     internet samsung google facebook liverpool chelsea arsenal barcelona juventus realmadrid mustang corvette ferrari
     mercedes porsche harley yamaha freedom phoenix hunter ranger tigger buster bailey cheese banana orange purple
-    silver golden diamond crystal angel angels heaven jesus blessed forever friends family lovers secret1 access
+    silver golden diamond crystal angel angels heaven jesus blessed forever friends family lovers access
     accessgranted service support system server hello helloworld goodbye nothing something mypassword mypass
-    thisisapassword passpass testtest testing test123test qwerty qwertz azerty qwertyuiop qwertzuiop azertyuiop asdfgh
+    thisisapassword passpass testtest testing qwerty qwertz azerty qwertyuiop qwertzuiop azertyuiop asdfgh
     asdfghjkl asdf zxcvbn zxcvbnm yxcvbnm qazwsx qazwsxedc qweasd qweasdzxc qwerasdf asdfqwer poiuytrewq lkjhgfdsa
     mnbvcxz abcdef abcdefg abcdefgh abcdefghi abcabc aaabbb xxxxxx asdasd qweqwe zaqxsw ninja matrix merlin wizard
     genius victory eagle eagles cowboys yankees lakers steelers redsox packers minecraft fortnite roblox naruto

@@ -103,7 +103,7 @@ class Sessions:
         row = (await session.execute(query.with_for_update())).first()
         if row is None:
             return None
-        token, opened, user = row.tuple()
+        token, opened, user = row
         if opened.revoked_at is not None or opened.expires_at <= now or not user.is_active:
             return None
         if token.spent_at is not None:

@@ -1,0 +1,34 @@
+"""Sessions over a real database, with the password check observed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+
+from roost.access.passwords import Passwords
+from roost.access.sessions import Sessions
+from roost.access.tokens import AccessTokens
+from roost.core.database import Database
+from roost.core.settings import Settings
+from roost.migrations.runner import migrate_at_start
+from roost.places.registration import register
+from tests.stopped_clock import StoppedClock
+
+
+@pytest.fixture
+async def settled_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Sessions, AsyncMock]]:
+    """The sessions of a hub where `ada@example.org` is registered, and the observed password check."""
+    settings, clock = Settings(data_dir=tmp_path, _env_file=None), StoppedClock()
+    await migrate_at_start(settings)
+    database, passwords = Database(settings), Passwords()
+    async with database.write() as session:
+        kept = await passwords.hash("Test1234!")
+        await register(session, clock, email="ada@example.org", password_hash=kept)
+    verify = AsyncMock(wraps=passwords.verify)
+    monkeypatch.setattr(passwords, "verify", verify)
+    yield Sessions(database, settings, AccessTokens(settings, "s" * 43, clock), passwords, clock), verify
+    passwords.close()
+    await database.dispose()
