@@ -15,6 +15,8 @@ _NAMES = {
     "cpu_percent": "CPU, % of a core",
     "connect_s": "connecting, s",
     "fresh_start_s": "fresh start to first answer, s",
+    "fresh_start_cpu_s": "CPU time of a fresh start, s",
+    "settle_s": "until at rest again, s",
     "second_start_s": "second start, s",
     "background_messages_per_s": "other messages per second meanwhile",
     "p50_ms": "publish to frame p50, ms",

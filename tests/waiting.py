@@ -4,19 +4,28 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _POLL_INTERVAL_S = 0.01
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], timeout_s: float = 5.0, *, what: str = "") -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T]], timeout_s: float = 5.0, *, what: str = "") -> T: ...
+
+
+@overload
+async def until(condition: Callable[[], T], timeout_s: float = 5.0, *, what: str = "") -> T: ...
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 5.0, *, what: str = "") -> Any:
     """Poll `condition` (sync or async) until it is true and return its value; AssertionError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
-        outcome = condition()
-        value = await outcome if inspect.isawaitable(outcome) else outcome
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
         if value:
             return value
         if time.monotonic() > deadline:
