@@ -29,6 +29,14 @@ class DeviceDirectory:
     store: TelemetryStore
     presence: Presence
 
+    async def find(self, device_id: int) -> DeviceIdentity | None:
+        """The device as it is registered now."""
+        async with self.database.read() as session:
+            device = await session.get(Device, device_id)
+        if device is None or device.organization_id is None:
+            return None
+        return DeviceIdentity(device.id, device.device_uid, device.organization_id, device.home_id)
+
     async def visible(self, user: UserPrincipal, name: str | None, scope: str) -> Sequence[DeviceIdentity]:
         """The devices that the user may read with `scope`: the one with this id or uid, or the first 5,000."""
         reach = visible_to(user, scope, organization=Device.organization_id, home=Device.home_id)

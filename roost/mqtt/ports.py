@@ -74,7 +74,11 @@ class Reports(Protocol):
 
 
 class Directory(Protocol):
-    """Which devices a user may read, and what they said last."""
+    """Which devices there are, which of them a user may read, and what they said last."""
+
+    async def find(self, device_id: int) -> DeviceIdentity | None:
+        """The device as it is registered now."""
+        ...
 
     async def visible(self, user: UserPrincipal, name: str | None, scope: str) -> Sequence[DeviceIdentity]:
         """The devices that the user may read with `scope`: the one with this id or uid, or all of them."""

@@ -54,6 +54,10 @@ class Registry:
         """The connections of a user, whichever sign-in they came from."""
         return list(self._of_owner.get(("user", user_id), ()))
 
+    def users(self) -> list[Session]:
+        """The connections of all users."""
+        return [session for owner, sessions in self._of_owner.items() if owner[0] == "user" for session in sessions]
+
     def __len__(self) -> int:
         return len(self._clients)
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from roost.access.principals import UserPrincipal
 from roost.core.bus import Bus
 from roost.core.clock import Clock
-from roost.core.errors import RoostError
+from roost.core.errors import RoostError, Unauthorized
 from roost.core.rates import RateLimiter
 from roost.core.settings import Settings
 from roost.mqtt.authentication import Authentication
@@ -27,6 +27,7 @@ from roost.telemetry.log import LogUnavailable
 logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 0.5
+RECHECK_INTERVAL_S = 30.0
 # A connection that we closed and that does not take our last bytes.
 LINGER_S = 5.0
 ACK_PATIENCE_S = 3.0
@@ -71,6 +72,7 @@ class MqttServer:
         self.port = 0
         self.now_ms = clock.now_ms
         self._settings = settings
+        self._directory = directory
         self._bus = bus
         self._clock = clock
         self._servers: list[asyncio.Server] = []
@@ -100,6 +102,7 @@ class MqttServer:
             self._bus.subscribe("user.deactivated", self._on_sign_out),
         ]
         self._sweep()
+        self.run(self._recheck_users())
         logger.info(
             "listening for MQTT", extra={"host": self._settings.host, "port": self.port, "tls": tls is not None}
         )
@@ -187,11 +190,34 @@ class MqttServer:
     def _on_device(self, subject: str, message: dict[str, Any]) -> None:
         if subject == "device.status_changed":
             self._subscriptions.deliver_status(message)
+        elif subject == "device.updated":
+            if self.registry.of_device(message["device_id"]):
+                self.run(self._refresh(message["device_id"]))
         elif subject in _REVOKED:
             reason, detail = _REVOKED[subject]
             for session in self.registry.of_device(message["device_id"]):
                 session.will = None
                 session.end(reason, detail)
+
+    async def _refresh(self, device_id: int) -> None:
+        """The device was changed: subscribers are judged by the home in which it is now."""
+        identity = await self._directory.find(device_id)
+        if identity is not None:
+            for session in self.registry.of_device(device_id):
+                session.device = identity
+
+    async def _recheck_users(self) -> None:
+        """Tokens expire and grants change while connections stand."""
+        while True:
+            await asyncio.sleep(RECHECK_INTERVAL_S)
+            for session in self.registry.users():
+                try:
+                    session.user = await self.authentication.authenticate_user(session.token)
+                    session.reaches = None
+                except Unauthorized as error:
+                    session.end(Reason.NOT_AUTHORIZED, error.detail)
+                except _AWAY as error:
+                    logger.warning("a user's token could not be checked again: %s", error)
 
     def _on_sign_out(self, subject: str, message: dict[str, Any]) -> None:
         for session in self.registry.of_user(message["user_id"]):

@@ -94,6 +94,7 @@ class Session(Connection):
         "peer_limit",
         "reaches",
         "silence_limit_s",
+        "token",
         "user",
         "wants_reasons",
         "will",
@@ -105,6 +106,8 @@ class Session(Connection):
         self.accepted = False
         self.client_id = ""
         self.user: UserPrincipal | None = None
+        # A user's access token, which is checked again while the connection stands.
+        self.token = ""
         self.will: codec.Will | None = None
         self.aliases: dict[int, str] | None = None
         # Topic filters; a device's lead nowhere yet.
@@ -225,6 +228,7 @@ class Session(Connection):
             self.will = connect.will
         else:
             self.user = principal
+            self.token = (connect.password or b"").decode("ascii")
         keep_alive_s = connect.keep_alive_s
         if self.version == codec.V5 and not 0 < keep_alive_s <= LONGEST_KEEP_ALIVE_S:
             keep_alive_s = LONGEST_KEEP_ALIVE_S

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -138,7 +139,11 @@ class MemoryDirectory:
     """Devices 7 and 8 belong to the user's organization, 9 doesn't."""
 
     lasts: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    found: DeviceIdentity | None = None
     before_last: Callable[[], Awaitable[None]] | None = None
+
+    async def find(self, device_id: int) -> DeviceIdentity | None:
+        return self.found
 
     async def visible(self, user: UserPrincipal, name: str | None, scope: str) -> Sequence[DeviceIdentity]:
         reach = [one for one in (DEVICE, OTHER, FOREIGN) if user.can(scope, one.organization_id, one.home_id)]
@@ -162,7 +167,14 @@ class Endpoint:
         self.bus = Bus()
         self.directory = MemoryDirectory()
         self.settings = Settings(_env_file=None, data_dir=folder, mqtt_port=0, **settings)
-        self.server = MqttServer(
+        self.server = self._make_server()
+        self.principal = USER
+        self.user_error: Exception | None = None
+        self._clients: list[RawClient] = []
+        self._names = itertools.count()
+
+    def _make_server(self) -> MqttServer:
+        return MqttServer(
             self.settings,
             self.ingest,
             self.identities,
@@ -174,13 +186,19 @@ class Endpoint:
             authenticate_user=self._authenticate_user,
             clock=self.clock,
         )
-        self._clients: list[RawClient] = []
-        self._names = itertools.count()
+
+    async def restart(self) -> None:
+        """Another server, with the settings of this moment."""
+        await self.server.stop()
+        self.server = self._make_server()
+        await self.server.start()
 
     async def _authenticate_user(self, token: str) -> UserPrincipal:
+        if self.user_error is not None:
+            raise self.user_error
         if token != USER_TOKEN:
             raise Unauthorized("This token is not good.")
-        return USER
+        return self.principal
 
     async def start(self) -> None:
         self.ingest.start()
@@ -215,6 +233,11 @@ class Endpoint:
     def stored(self) -> list[dict[str, Any]]:
         """The readings on disk, in order."""
         return [message.readings for _, message in self.log.rows]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop of production: its transports are what the sessions lean on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -3,12 +3,16 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from roost.access.principals import Grant
+from roost.core.errors import Unauthorized
+from roost.mqtt import server
 from tests.mqtt import wire
-from tests.mqtt.conftest import FOREIGN, OTHER_TOKEN, TOKEN, Endpoint
+from tests.mqtt.conftest import DEVICE, FOREIGN, OTHER_TOKEN, TOKEN, USER, Endpoint
 from tests.mqtt.wire import RawClient
 from tests.waiting import until
 
@@ -204,3 +208,38 @@ async def test_subscribing_while_the_database_is_away(endpoint: Endpoint) -> Non
     assert (await reader.receive()).reason == 0x89
     assert await reader.rest() == b""
     await endpoint.device(4, TOKEN)
+
+
+async def test_a_token_is_checked_again(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grants change and tokens expire while a connection stands; a database that is away is no reason to end it."""
+    monkeypatch.setattr(server, "RECHECK_INTERVAL_S", 0.05)
+    await endpoint.restart()
+    reader, device = await endpoint.user(5), await endpoint.device()
+    await _subscribe(reader, "devices/+/telemetry", version=5)
+    endpoint.user_error = OSError("connection refused")
+    await device.send(wire.publish(TOPIC, EVENT))
+    assert (await _message(reader, 5))[0] == "devices/7/telemetry"
+    endpoint.user_error = None
+    (session,) = endpoint.server.registry.users()
+    endpoint.principal = replace(USER, grants=())
+    await until(lambda: session.user == endpoint.principal)
+    await device.send(wire.publish(TOPIC, EVENT), wire.publish(TOPIC, EVENT, 2))
+    assert [(await device.receive()).packet_id for _ in range(3)] == [1, 1, 2]
+    endpoint.user_error = Unauthorized("The access token has expired.")
+    answer = await reader.receive()
+    assert (answer.kind, answer.reason) == (14, 0x87)
+    assert b"expired" in answer.body
+
+
+async def test_a_device_that_moves_is_judged_by_its_new_home(endpoint: Endpoint) -> None:
+    endpoint.principal = replace(USER, grants=(Grant("technician", 3, 44),))
+    reader, device = await endpoint.user(), await endpoint.device()
+    await _subscribe(reader, "devices/+/telemetry")
+    await device.send(wire.publish(TOPIC, EVENT))
+    assert (await device.receive()).kind == 4
+    endpoint.directory.found = replace(DEVICE, home_id=44)
+    endpoint.bus.publish("device.updated", {"device_id": 7, "organization_id": 3})
+    (session,) = endpoint.server.registry.of_device(7)
+    await until(lambda: session.device == endpoint.directory.found)
+    await device.send(wire.publish(TOPIC, EVENT, 2))
+    assert (await _message(reader))[1]["id"] == 2
