@@ -45,7 +45,7 @@ def is_common(password: str) -> bool:
     plain = password.casefold()
     if plain in _EXACT or len(set(plain)) <= 2 or any(plain in run for run in _RUNS):
         return True
-    return any(_undouble(candidate) in _WORDS for candidate in _undressed(plain))
+    return any(word in _WORDS or _undouble(word) in _WORDS for word in _undressed(plain))
 
 
 def _undressed(plain: str) -> set[str]:

@@ -183,10 +183,13 @@ async def reach(work: Callable[[], Awaitable[T]]) -> T:
         reason = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
         raise CannotStart(f"the database cannot be used ({reason[0]}); check --database-url.") from None
     except Exception as error:
-        # asyncpg's own errors (a wrong password, an unknown database) arrive as they are.
-        if not type(error).__module__.startswith("asyncpg"):
-            raise
-        raise CannotStart(f"the database cannot be used ({error}); check --database-url.") from None
+        # asyncpg's own errors (a wrong password, an unknown database) and Alembic's arrive as they are.
+        source = type(error).__module__.partition(".")[0]
+        if source == "asyncpg":
+            raise CannotStart(f"the database cannot be used ({error}); check --database-url.") from None
+        if source == "alembic":
+            raise CannotStart(f"the database cannot be migrated: {str(error).rstrip('.')}.") from None
+        raise
 
 
 def _flag_of(name: str) -> str:
