@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S = 5
 READERS = 4
 PRUNE_CHUNK = 20_000
 _LOCK_KEY = 0x526F6F73  # any number that every hub agrees on
+_RESEND_LOCK_KEY = _LOCK_KEY + 1
 
 _SCHEMA = f"""
 SELECT pg_advisory_xact_lock({_LOCK_KEY});
@@ -82,6 +83,9 @@ class PostgresLog:
         asked = [(device_id, message.message_id) for device_id, message in pairs if message.message_id is not None]
         if not asked:
             return pairs
+        # The original may be in a commit that is not finished: another hub's, or one that a killed hub left behind.
+        # It cannot be seen yet, so its end has to be waited for, in a statement before the one that looks.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _RESEND_LOCK_KEY)
         since = self._clock.now_ms() - RESEND_WINDOW_MS
         known = {tuple(row) for row in await connection.fetch(_KNOWN, *map(list, zip(*asked, strict=True)), since)}
         new = []

@@ -135,7 +135,7 @@ class MqttSender:
         self.ledger = Ledger(device)
         self.quiet = False
         self.connections = 0
-        self.closings = 0
+        self.endings = 0
         self.in_flight: dict[int, int] = {}
         self._server = server
         self._version = version
@@ -146,6 +146,7 @@ class MqttSender:
         while True:
             with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 await self._converse()
+            self.endings += 1
             self.ledger.again(self.in_flight.values())
             self.in_flight.clear()
             await asyncio.sleep(_PAUSE_S)
@@ -189,7 +190,7 @@ class MqttSender:
                 else:
                     self.ledger.acknowledged.add(number)
         except (OSError, asyncio.IncompleteReadError):
-            self.closings += 1
+            return
         finally:
             writing.cancel()
 
