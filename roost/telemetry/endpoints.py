@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -12,6 +12,7 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession
 from roost.core.errors import Invalid, Malformed, NotFound, Unavailable
+from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
@@ -23,7 +24,7 @@ from roost.telemetry.parameters import Aggregates, BucketWidth, Messages, Messag
 from roost.telemetry.queries import Span, TelemetryStore
 from roost.telemetry.schemas import BucketOut, MessageOut, ReadingOut, StatsOut
 
-router = APIRouter(tags=["telemetry"])
+router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
 
 Reader = Annotated[UserPrincipal, requires("telemetry:read")]
 DeviceId = Annotated[RowId, Path()]

@@ -11,7 +11,6 @@ from roost.core.settings import Settings
 from roost.devices.presence import Presence
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import Log, LogUnavailable
-from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.sqlite_log import SqliteLog
 
@@ -21,6 +20,9 @@ logger = logging.getLogger(__name__)
 def open_log(settings: Settings, clock: Clock) -> Log:
     """The log that belongs to the database: files in the data folder, or a table in PostgreSQL. Not opened yet."""
     if make_url(settings.database_url).get_backend_name() == "postgresql":
+        # Its driver costs 5 MB and a tenth of a second, which a small board on SQLite need not pay.
+        from roost.telemetry.postgres_log import PostgresLog  # noqa: PLC0415
+
         return PostgresLog(settings.database_url, clock)
     return SqliteLog(settings.data_dir / "telemetry", clock)
 
