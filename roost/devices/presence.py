@@ -3,22 +3,29 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from roost.core import outbox
 from roost.core.bus import Bus
-from roost.core.clock import Clock, from_ms, to_ms
+from roost.core.clock import Clock, from_ms
 from roost.core.database import Database
-from roost.devices.messages import ENDING_EVENTS, STATUS_CHANGED, status_changed
+from roost.devices.messages import ENDING_EVENTS, STATUS_CHANGED
 from roost.devices.models import Device
+from roost.devices.presence_record import (
+    OFFLINE,
+    ONLINE,
+    Change,
+    News,
+    Recorded,
+    State,
+    compare,
+    find_present,
+    find_recorded,
+    write_changes,
+    write_seen,
+)
 
-OFFLINE = "offline"
-ONLINE = "online"
 NEVER_HEARD = "It has never been heard."
 LONGEST_REASON = 200
 
@@ -45,22 +52,6 @@ class PresenceView:
     transports: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _State:
-    """A device that is there, or was a moment ago. Times are epoch milliseconds."""
-
-    status: str
-    since_ms: int
-    reason: str | None
-    last_seen_ms: int
-    # Silence is counted from here at the earliest: a hub that was away itself blames nobody.
-    judged_from_ms: int = 0
-    # The device said so itself, so that merely hearing from it again changes nothing.
-    told: bool = False
-    # Open connections by transport.
-    connections: dict[str, int] = field(default_factory=dict)
-
-
 class Presence:
     """Presence lives in memory and is written down when it changes; `last_seen_at` follows every 15 s.
 
@@ -73,12 +64,14 @@ class Presence:
         self._database = database
         self._clock = clock
         self._offline_after_s = offline_after_s
+        self._offline_after_ms = int(offline_after_s * 1000)
         self._seen: dict[int, int] = {}
-        self._present: dict[int, _State] = {}
+        self._present: dict[int, State] = {}
         # Devices that left, and when: what they sent before and is stored only now does not bring them back.
-        self._left: dict[int, _State] = {}
+        self._left: dict[int, State] = {}
         self._changed: set[int] = set()
         self._wake = asyncio.Event()
+        self._committing = False
         self._settled: list[asyncio.Future[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._unsubscribe: Callable[[], None] = bus.subscribe("device.", self._on_event)
@@ -162,8 +155,11 @@ class Presence:
         return PresenceView(device.status, device.last_seen_at, device.status_since, reason)
 
     async def settled(self) -> None:
-        """Return when every change so far is in the database and published. At once when there is none."""
-        if self._changed:
+        """Return when every change so far is in the database and published; at once when there is none.
+
+        Raises what the database said when it did not take them. Do not wait for it inside a write session.
+        """
+        if self._changed or self._committing:
             future = asyncio.get_running_loop().create_future()
             self._settled.append(future)
             self._wake.set()
@@ -174,13 +170,11 @@ class Presence:
     async def start(self) -> None:
         """Take up the devices that were there when the hub stopped: each has the usual time to be heard again."""
         now_ms = self._clock.now_ms()
-        query = select(Device.id, Device.status, Device.status_since, Device.status_reason, Device.last_seen_at).where(
-            Device.status != OFFLINE, Device.claimed_at.is_not(None), Device.retired_at.is_(None)
-        )
         async with self._database.read() as session:
-            rows = (await session.execute(query)).all()
-        for device_id, status, since, reason, last_seen_at in rows:
-            self._present[device_id] = _State(status, _ms(since, now_ms), reason, _ms(last_seen_at, 0), now_ms)
+            recorded = await find_present(session)
+        for one in recorded:
+            since_ms = now_ms if one.since_ms is None else one.since_ms
+            self._present[one.device_id] = State(one.status, since_ms, one.reason, one.last_seen_ms, now_ms)
         self._tasks = [
             asyncio.create_task(self._write_changes(), name="presence-changes"),
             asyncio.create_task(self._watch(), name="presence-watch"),
@@ -225,7 +219,7 @@ class Presence:
             if at_ms <= left.since_ms:
                 return
             del self._left[device_id]
-        self._present[device_id] = _State(ONLINE, at_ms, "It is sending.", at_ms)
+        self._present[device_id] = State(ONLINE, at_ms, "It is sending.", at_ms)
         self._change(device_id)
 
     def _leave(self, device_id: int, reason: str) -> None:
@@ -258,6 +252,7 @@ class Presence:
 
     async def _commit_changes(self) -> None:
         waiting, self._settled = self._settled, []
+        self._committing = True
         try:
             while self._changed:
                 chunk = [self._changed.pop() for _ in range(min(len(self._changed), _CHUNK))]
@@ -266,70 +261,41 @@ class Presence:
                 except BaseException:
                     self._changed.update(chunk)
                     raise
-        except BaseException:
-            self._settled = waiting + self._settled
+        except Exception as error:
+            # The change itself waits for the database; whoever waits for the change need not.
+            _settle(waiting, error)
             raise
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        finally:
+            self._committing = False
+        _settle(waiting, None)
 
     async def _commit_chunk(self, device_ids: list[int]) -> None:
-        query = select(
-            Device.id,
-            Device.organization_id,
-            Device.home_id,
-            Device.status,
-            Device.status_since,
-            Device.status_reason,
-            Device.last_seen_at,
-        ).where(Device.id.in_(device_ids))
         async with self._database.write() as session:
-            rows = (await session.execute(query.order_by(Device.id).with_for_update())).all()
-            for row in rows:
-                state = self._present.get(row.id) or self._left.get(row.id)
-                if state is not None and self._has_news(row, state):
-                    await self._write_down(session, row, state)
-        for device_id in set(device_ids) - {row.id for row in rows}:
+            rows = await find_recorded(session, device_ids)
+            changes = [change for recorded in rows if (change := self._change_of(recorded))]
+            await write_changes(session, changes)
+        for device_id in set(device_ids) - {recorded.device_id for recorded in rows}:
             self._present.pop(device_id, None)
             self._left.pop(device_id, None)
 
-    def _has_news(self, row: Row[*tuple[Any, ...]], state: _State) -> bool:
-        """Whether the row must change. Where another process knows better, memory follows the row."""
-        if state.status == row.status:
-            if state.status != OFFLINE:
-                state.since_ms = _ms(row.status_since, state.since_ms)
-            return (state.told or state.status == OFFLINE) and state.reason != row.status_reason
-        heard_ms = _ms(row.last_seen_at, 0)
-        window_ms = self._clock.now_ms() - int(self._offline_after_s * 1000)
-        if state.status == OFFLINE and heard_ms > max(state.last_seen_ms, window_ms):
-            # Another process hears it. From here on this one watches that as well.
-            self._left.pop(row.id, None)
-            since_ms = _ms(row.status_since, heard_ms)
-            self._present[row.id] = _State(row.status, since_ms, row.status_reason, heard_ms)
-            return False
-        if state.status == ONLINE and row.status != OFFLINE and not state.told:
-            # It told another process how it is; that it is heard here does not contradict.
-            state.status, state.since_ms, state.reason = row.status, _ms(row.status_since, 0), row.status_reason
-            return False
-        return True
-
-    async def _write_down(self, session: AsyncSession, row: Row[*tuple[Any, ...]], state: _State) -> None:
-        last_seen_at = from_ms(max(state.last_seen_ms, self._seen.get(row.id, 0), _ms(row.last_seen_at, 0)))
-        values: dict[str, Any] = {"status_reason": state.reason, "last_seen_at": last_seen_at}
-        if state.status != row.status:
-            since = from_ms(state.since_ms)
-            values |= {"status": state.status, "status_since": since}
-            event = status_changed(
-                row.id,
-                row.organization_id,
-                row.home_id,
-                status=state.status,
-                since=since,
-                last_seen_at=last_seen_at,
-                reason=state.reason,
-            )
-            outbox.add(session, STATUS_CHANGED, event)
-        await session.execute(update(Device).where(Device.id == row.id).values(**values))
+    def _change_of(self, recorded: Recorded) -> Change | None:
+        device_id = recorded.device_id
+        state = self._present.get(device_id) or self._left.get(device_id)
+        if state is None:
+            return None
+        news = compare(state, recorded, self._clock.now_ms() - self._offline_after_ms)
+        stands = state.status == recorded.status != OFFLINE
+        if (stands or news is News.ADOPT) and recorded.since_ms is not None:
+            state.since_ms = recorded.since_ms
+        if news is News.ADOPT:
+            self._left.pop(device_id, None)
+            self._present[device_id] = state
+            state.status, state.reason = recorded.status, recorded.reason
+            state.last_seen_ms = max(state.last_seen_ms, recorded.last_seen_ms)
+        if news is not News.WRITE:
+            return None
+        last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0), recorded.last_seen_ms)
+        return Change(recorded, state.status, state.since_ms, state.reason, last_seen_ms)
 
     async def _watch(self) -> None:
         """Every few seconds: who fell silent; every 15: when each was last seen."""
@@ -346,7 +312,7 @@ class Presence:
                 logger.warning("When devices were last seen could not be written: %s", error)
 
     def _retire_silent(self, now_ms: int) -> None:
-        silent_since_ms = now_ms - int(self._offline_after_s * 1000)
+        silent_since_ms = now_ms - self._offline_after_ms
         silent = [
             device_id
             for device_id, state in self._present.items()
@@ -361,26 +327,31 @@ class Presence:
 
     async def _flush_seen(self) -> None:
         seen, self._seen = self._seen, {}
-        rows = []
-        for device_id, at_ms in sorted(seen.items()):
+        for device_id, at_ms in seen.items():
             state = self._present.get(device_id) or self._left.get(device_id)
             if state is not None and at_ms > state.last_seen_ms:
                 state.last_seen_ms = at_ms
-            rows.append({"device": device_id, "seen": from_ms(at_ms)})
-        statement = update(Device).where(Device.id == bindparam("device")).values(last_seen_at=bindparam("seen"))
+        # In the order of ids, as every other writer of these rows, so that none waits for another in a circle.
+        rows = sorted(seen.items())
         try:
             for start in range(0, len(rows), _CHUNK):
                 async with self._database.write() as session:
-                    await (await session.connection()).execute(statement, rows[start : start + _CHUNK])
+                    await write_seen(session, rows[start : start + _CHUNK])
         except Exception:
             for device_id, at_ms in seen.items():
                 self._seen.setdefault(device_id, at_ms)
             raise
 
 
+def _settle(waiting: list[asyncio.Future[None]], error: Exception | None) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
 def _spoken(transport: str) -> str:
     return {"mqtt": "MQTT", "http": "HTTP", "ws": "WebSocket"}.get(transport, transport)
-
-
-def _ms(at: datetime | None, otherwise: int) -> int:
-    return otherwise if at is None else to_ms(at)
