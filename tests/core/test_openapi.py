@@ -1,0 +1,63 @@
+"""The OpenAPI document: complete enough to generate a client from, and to hold the hub to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from roost.app import create_app
+from roost.core.settings import Settings
+
+OPENAPI = create_app(Settings(_env_file=None)).openapi()
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in OPENAPI["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                yield method, path, operation
+
+
+def test_operation_ids_are_unique_and_read_like_functions() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    assert all(name.replace("_", "").isalnum() and name.islower() for name in ids), ids
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), list(operations()), ids=lambda value: str(value)[:40])
+def test_an_operation_is_described(method: str, path: str, operation: dict[str, Any]) -> None:
+    assert operation.get("summary"), (method, path)
+    assert operation.get("tags"), (method, path)
+    responses = operation["responses"]
+    assert any(status.startswith("2") for status in responses)
+    assert {"422", "500", "503"} <= responses.keys()
+    if operation.get("security"):
+        assert "401" in responses
+    if "requestBody" in operation:
+        assert {"400", "408", "413"} <= responses.keys()
+    if "{" in path:
+        assert "404" in responses, (method, path)
+    for status, response in responses.items():
+        if int(status) >= 400 and status != "503":
+            assert "application/problem+json" in response["content"], (method, path, status)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    def references(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            for value in node.values():
+                yield from references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    components = OPENAPI["components"]["schemas"]
+    for reference in references(OPENAPI):
+        assert reference.removeprefix("#/components/schemas/") in components, reference
+    schemes = OPENAPI["components"]["securitySchemes"]
+    for _, _, operation in operations():
+        for requirement in operation.get("security", ()):
+            assert requirement.keys() <= schemes.keys()
