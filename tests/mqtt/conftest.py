@@ -211,15 +211,15 @@ class Endpoint:
         await self.server.stop()
         await self.ingest.stop()
 
-    async def open(self) -> RawClient:
-        """A connection that has said nothing yet."""
-        client = await RawClient.open(self.server.port)
+    async def open(self, *, narrow: bool = False) -> RawClient:
+        """A connection that has said nothing yet; `narrow` with next to no buffers."""
+        client = await (RawClient.open_narrow if narrow else RawClient.open)(self.server.port)
         self._clients.append(client)
         return client
 
     async def device(self, version: int = 4, token: str = TOKEN, **fields: Any) -> RawClient:
         """A device that has been let in."""
-        client = await self.open()
+        client = await self.open(narrow=fields.pop("narrow", False))
         fields.setdefault("user_name", "8" if token == OTHER_TOKEN else "7")
         fields.setdefault("client_id", f"client-{next(self._names)}")
         answer = await client.sign_in(token, version, **fields)

@@ -27,6 +27,7 @@ def _body(packet: bytes) -> bytes:
     return packet[start:]
 
 
+@settings(deadline=None, max_examples=50)
 @given(VERSIONS, TEXTS, TEXTS, PAYLOADS, st.integers(0, 65535), st.booleans(), st.none() | st.tuples(TOPICS, PAYLOADS))
 def test_connect_round_trip(  # noqa: PLR0917 - hypothesis fills them in
     version: int,
@@ -48,6 +49,7 @@ def test_connect_round_trip(  # noqa: PLR0917 - hypothesis fills them in
     assert connect.will == (codec.Will(*will, 1) if will else None)
 
 
+@settings(deadline=None, max_examples=50)
 @given(VERSIONS, TOPICS, PAYLOADS, PACKET_IDS, st.booleans())
 def test_publish_round_trip(version: int, topic: str, payload: bytes, packet_id: int, retain: bool) -> None:
     qos = packet_id % 2
@@ -56,6 +58,7 @@ def test_publish_round_trip(version: int, topic: str, payload: bytes, packet_id:
     assert publish == codec.Publish(topic, qos, packet_id if qos else 0, None, payload)
 
 
+@settings(deadline=None, max_examples=50)
 @given(VERSIONS, PACKET_IDS, st.lists(TEXTS, min_size=1, max_size=5), st.integers(0, 2))
 def test_subscribe_round_trip(version: int, packet_id: int, filters: list[str], qos: int) -> None:
     sent = wire.subscribe(*filters, packet_id=packet_id, version=version, options=qos)
@@ -76,7 +79,7 @@ DECODERS: list[Callable[[int, bytes, int], Any]] = [
 ]
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.sampled_from(DECODERS), st.integers(0, 15), st.binary(max_size=300), VERSIONS)
 def test_random_bytes_raise_nothing_else(
     decode: Callable[[int, bytes, int], Any], flags: int, body: bytes, version: int
@@ -85,7 +88,7 @@ def test_random_bytes_raise_nothing_else(
         decode(flags, body, version)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.data(), VERSIONS)
 def test_damaged_packets_raise_nothing_else(data: st.DataObject, version: int) -> None:
     """Random bytes rarely get past the first field; nearly right ones do."""
@@ -111,6 +114,7 @@ def test_damaged_packets_raise_nothing_else(data: st.DataObject, version: int) -
         decode(packet[0] & 0x0F, bytes(body[:cut]), version)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, codec.MAX_PACKET_SIZE))
 def test_lengths_round_trip(value: int) -> None:
     encoded = encode_varint(value)

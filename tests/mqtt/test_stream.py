@@ -104,7 +104,7 @@ def _run(version: int, pieces: list[bytes]) -> tuple[object, ...]:
     return connection.packets, connection.intake.bodies, line.written, line.closed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None, max_examples=80)
 @given(
     st.lists(PACKETS, max_size=8), st.lists(st.integers(0, 20_000), max_size=12), st.sampled_from([4, 5]), st.booleans()
 )

@@ -170,7 +170,7 @@ async def test_a_slow_reader_loses_messages_and_slows_nobody(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "roost.mqtt")
-    slow, quick = await endpoint.user(), await endpoint.user()
+    slow, quick = await endpoint.user(narrow=True), await endpoint.user()
     await _subscribe(slow, "devices/7/telemetry")
     await _subscribe(quick, "devices/7/telemetry")
     slow.writer.transport.pause_reading()  # type: ignore[attr-defined]

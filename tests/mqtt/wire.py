@@ -1,6 +1,7 @@
 """An MQTT client in raw bytes: written apart from the code under test, and able to be wrong on purpose."""
 
 import asyncio
+import socket
 import ssl
 import struct
 from dataclasses import dataclass
@@ -128,6 +129,11 @@ class RawClient:
         self.writer = writer
 
     @classmethod
+    async def open_narrow(cls, port: int) -> Self:
+        """A connection with next to no buffers in the kernel."""
+        return cls(*await asyncio.open_connection(sock=narrow_socket(port), limit=4096))
+
+    @classmethod
     async def open(cls, port: int, context: ssl.SSLContext | None = None) -> Self:
         return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
 
@@ -167,3 +173,12 @@ class RawClient:
             await self.writer.wait_closed()
         except OSError:
             return
+
+
+def narrow_socket(port: int) -> socket.socket:
+    """A connected socket that takes little before the other side has to wait."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.connect(("127.0.0.1", port))
+    one.setblocking(False)
+    return one
