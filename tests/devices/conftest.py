@@ -1,12 +1,13 @@
 """The device room on a real, migrated database of each kind, without a server around it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from roost.access.models import GrantRow, Organization, User
 from roost.access.principals import Grant, UserPrincipal
@@ -144,3 +145,18 @@ async def hub(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Hub]:
 async def owner(hub: Hub) -> Owner:
     """Somebody to own devices."""
     return await hub.add_owner("ada")
+
+
+@pytest.fixture
+def statements(hub: Hub) -> Iterator[list[str]]:
+    """The statements that reach the database; those of transactions and of the outbox aside."""
+    seen: list[str] = []
+
+    def note(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")) and "outbox" not in statement:
+            seen.append(statement)
+
+    engine = hub.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
