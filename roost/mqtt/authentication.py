@@ -1,6 +1,7 @@
 """Who connects: a device by its token, or a user by an access token, which may read."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
 from roost.access.principals import UserPrincipal
@@ -12,9 +13,10 @@ from roost.mqtt.codec import Connect
 from roost.mqtt.ports import AuthenticateUser, Identities
 from roost.mqtt.reasons import Reason, SignInError
 
-# Wrong passwords from one address: so many at once, then so many a minute. Beyond that nothing is looked up any more.
+# Different wrong passwords from one address: so many at once, then so many a minute. Beyond that nothing is looked up.
 FAILURES_AT_ONCE = 30
 FAILURES_A_MINUTE = 30
+_KEPT_REFUSALS = 10_000
 _LOOKUPS = 3
 _WRONG = "User name and password do not match: a device sends its id (or uid) and its token."
 
@@ -26,6 +28,9 @@ class Authentication:
     identities: Identities
     authenticate_user: AuthenticateUser
     failures: RateLimiter
+    # Credentials that were refused: tokens are random, so what is wrong today will not be right tomorrow. A device that
+    # keeps on trying with a revoked one costs nothing, and doesn't use up what its neighbours at the same address have.
+    refused: dict[bytes, None] = field(default_factory=dict)
 
     @classmethod
     def build(cls, identities: Identities, authenticate_user: AuthenticateUser, clock: Clock) -> "Authentication":
@@ -45,6 +50,9 @@ class Authentication:
             SignInError: nobody, or too many wrong ones came from this address.
             Exception: what the database says when it is away.
         """
+        credentials = _digest(connect)
+        if credentials in self.refused:
+            raise SignInError(Reason.BAD_USER_NAME_OR_PASSWORD, _WRONG)
         key = _network(address)
         wait_s = self.failures.wait_s(key)
         if wait_s > 0:
@@ -54,8 +62,14 @@ class Authentication:
         principal = await self._find_token(token, connect.user_name) if token is not None else None
         if principal is None:
             self.failures.take(key)
+            self._remember(credentials)
             raise SignInError(Reason.BAD_USER_NAME_OR_PASSWORD, _WRONG)
         return principal
+
+    def _remember(self, credentials: bytes) -> None:
+        if len(self.refused) >= _KEPT_REFUSALS:
+            del self.refused[next(iter(self.refused))]
+        self.refused[credentials] = None
 
     async def _find_token(self, token: str, user_name: str | None) -> DeviceIdentity | UserPrincipal | None:
         if looks_like_device_token(token):
@@ -82,6 +96,11 @@ def _token(connect: Connect) -> str | None:
         return connect.password.decode("ascii") if connect.password else None
     except UnicodeDecodeError:
         return None
+
+
+def _digest(connect: Connect) -> bytes:
+    name = "" if connect.user_name is None else connect.user_name
+    return hashlib.sha256(name.encode() + b"\0" + (connect.password or b"")).digest()
 
 
 def _is_named(user_name: str | None, identity: DeviceIdentity) -> bool:

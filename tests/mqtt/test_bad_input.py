@@ -303,6 +303,16 @@ async def test_wrong_passwords_are_stopped_without_look_ups(endpoint: Endpoint) 
     await endpoint.device(4)
 
 
+async def test_one_stubborn_device_does_not_lock_out_its_neighbours(endpoint: Endpoint) -> None:
+    """All devices of a home share an address; after a restart of the hub none of them is in memory."""
+    for _ in range(100):
+        client = await endpoint.open()
+        assert (await client.sign_in("rdt_" + "r" * 43)).reason == 4
+        await client.rest()
+    assert endpoint.identities.look_ups == 1
+    await endpoint.device(4)
+
+
 async def test_a_thousand_wrong_passwords_at_once(endpoint: Endpoint) -> None:
     async def guess(number: int) -> bytes:
         client = await wire.RawClient.open(endpoint.server.port)
