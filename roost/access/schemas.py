@@ -39,7 +39,9 @@ class LoginRequest(BaseModel):
     email: Identifier | None = None
     username: Identifier | None = None
     password: Password
-    cookie: bool = Field(default=False, description="Keep the refresh token in a cookie instead of the answer.")
+    cookie: bool = Field(
+        default=False, strict=True, description="Keep the refresh token in a cookie instead of the answer."
+    )
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
