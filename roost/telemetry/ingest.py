@@ -75,6 +75,7 @@ class Ingest:
         self._listeners: list[Callable[[list[Committed]], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._away = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="telemetry-ingest")
@@ -179,10 +180,16 @@ class Ingest:
         try:
             await self._log.append(device_ids, messages)
         except LogUnavailable as error:
-            logger.warning("telemetry is not being stored: %s", error)
+            # Once an outage: during it there may be a hundred groups a second.
+            if not self._away:
+                logger.warning("telemetry is not being stored: %s", error)
+            self._away = True
         except Exception:
             logger.exception("telemetry could not be stored")
         else:
+            if self._away:
+                logger.info("telemetry is being stored again")
+            self._away = False
             return None
         return unavailable("The hub cannot store messages at the moment; nothing of this was stored.")
 

@@ -96,13 +96,23 @@ class Log(Protocol):
         """Messages and bytes in the log."""
 
 
+def has_own_time(row: Row) -> bool:
+    """Whether the device said when: only then can a copy of the message be told from another one."""
+    return row.observed_at != row.received_at
+
+
+def mark_of(row: Row) -> tuple[int, int, str | None, bytes]:
+    """What is equal in all copies of a message that has its own time."""
+    return row.device_id, row.observed_at, row.event_type, row.payload
+
+
 def without_resends(rows: Iterable[Row]) -> list[Row]:
     """`rows` with each message that a device sent again, with its own time and the same content, once."""
     seen: set[tuple[int, int, str | None, bytes]] = set()
     kept = []
     for row in rows:
-        if row.observed_at != row.received_at:
-            mark = (row.device_id, row.observed_at, row.event_type, row.payload)
+        if has_own_time(row):
+            mark = mark_of(row)
             if mark in seen:
                 continue
             seen.add(mark)

@@ -3,15 +3,17 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from roost.telemetry.aggregates import AGGREGATES, bucket_rows, statistics
-from roost.telemetry.log import ANY, Log, MessageFilter, Row, without_resends
+from roost.telemetry.log import ANY, Log, MessageFilter, Row, has_own_time, mark_of, without_resends
 from roost.telemetry.messages import Committed, Reading, Value
 
 LATEST_DEVICES = 2_000
 LATEST_LOOKBACK = 20_000
 SCAN_MESSAGES = 200_000
+WIDER = 4
 
 FOREVER_MS = 2**62
 
@@ -61,23 +63,48 @@ class TelemetryStore:
         self._latest.pop(device_id, None)
 
     async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter = ANY) -> list[Row]:
-        """The newest messages of these devices, by arrival."""
-        return without_resends(await self._log.recent(device_ids, limit, wanted))
+        """The newest messages of these devices, by arrival; of copies the newest one, whichever page it is on."""
+        kept: list[Row] = []
+        scanned, asked = 0, limit
+        rest = wanted
+        while True:
+            rows = await self._log.recent(device_ids, asked, rest)
+            scanned += len(rows)
+            kept = without_resends([*kept, *await self._not_shown_before(rows, wanted.before_id)])
+            if len(kept) >= limit or len(rows) < asked or scanned >= SCAN_MESSAGES:
+                return kept[:limit]
+            rest = replace(wanted, before_id=rows[-1].id)
+            asked *= WIDER
+
+    async def _not_shown_before(self, rows: list[Row], before_id: int | None) -> list[Row]:
+        """`rows` without those of which an earlier page, with ids from `before_id` on, has shown a copy."""
+        if before_id is None:
+            return rows
+        moments: dict[int, list[int]] = {}
+        for row in rows:
+            if has_own_time(row):
+                moments.setdefault(row.device_id, []).append(row.observed_at)
+        shown = {
+            mark_of(row)
+            for device_id, times in moments.items()
+            for row in await self._log.between(device_id, min(times), max(times) + 1, SCAN_MESSAGES)
+            if row.id >= before_id
+        }
+        return [row for row in rows if not has_own_time(row) or mark_of(row) not in shown] if shown else rows
 
     async def find(self, message_id: int) -> Row | None:
         return await self._log.find(message_id)
 
     async def readings(self, device_id: int, span: Span, limit: int, keys: Sequence[str] = ()) -> list[Reading]:
         """The newest `limit` readings of the time span, newest first."""
-        rows = await self._log.between(
-            device_id, span.since, span.until, min(SCAN_MESSAGES, limit if not keys else SCAN_MESSAGES)
-        )
-        found: list[Reading] = []
-        for row in reversed(without_resends(rows)):
-            found += _readings(row, keys)
-            if len(found) >= limit:
-                break
-        return _once(found)[:limit]
+        asked = limit
+        while True:
+            rows = await self._log.between(device_id, span.since, span.until, min(asked, SCAN_MESSAGES))
+            found = _once([reading for row in reversed(rows) for reading in _readings(row, keys)])
+            # Resends and other series take places too: look further back until there is enough.
+            if len(found) >= limit or len(rows) < asked or asked >= SCAN_MESSAGES:
+                return found[:limit]
+            asked *= WIDER
 
     async def buckets(
         self, device_id: int, span: Span, width_ms: int, aggregates: Sequence[str], keys: Sequence[str] = ()

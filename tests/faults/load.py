@@ -207,6 +207,11 @@ async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
             return first, await reader.readexactly(length)
 
 
+def _sender(server: RoostServer, device: RegisteredDevice, place: int, seed: int) -> Sender:
+    kind = place % 3
+    return HttpSender(server, device, seed) if kind == 0 else MqttSender(server, device, version=3 + kind)
+
+
 class Load:
     """Several devices sending at once."""
 
@@ -216,12 +221,7 @@ class Load:
     @classmethod
     def mixed(cls, server: RoostServer, devices: list[RegisteredDevice], seed: int) -> "Load":
         """HTTP, MQTT 3.1.1 and MQTT 5 in turn."""
-        return cls(
-            [
-                HttpSender(server, device, seed + place) if place % 3 == 0 else MqttSender(server, device, 3 + place % 3)
-                for place, device in enumerate(devices)
-            ]
-        )
+        return cls([_sender(server, device, place, seed + place) for place, device in enumerate(devices)])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -37,9 +37,7 @@ async def test_no_acknowledgement_leaves_while_the_disk_has_not_synced(faulty_se
             await unanswered.close()
 
 
-@pytest.mark.parametrize(
-    ("cuts", "seed"), [(1, 7), pytest.param(10, 70, marks=pytest.mark.soak, id="ten-power-cuts")]
-)
+@pytest.mark.parametrize(("cuts", "seed"), [(1, 7), pytest.param(10, 70, marks=pytest.mark.soak, id="ten-power-cuts")])
 async def test_what_was_acknowledged_survives_a_power_cut(
     faulty_server: MakeFaultyServer, stopped_at_end: list[RoostServer], cuts: int, seed: int
 ) -> None:

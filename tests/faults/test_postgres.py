@@ -1,4 +1,4 @@
-"""PostgreSQL that cannot commit, or is not there: nothing is acknowledged meanwhile, and everything goes on by itself."""
+"""PostgreSQL cannot commit, or is not there: nothing is acknowledged meanwhile, and then all goes on by itself."""
 
 import asyncio
 from collections.abc import Iterator
