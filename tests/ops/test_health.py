@@ -26,7 +26,7 @@ def test_readiness_looks_at_everything_that_is_needed(client: httpx2.Client) -> 
 
 
 def test_without_its_database_the_hub_is_alive_but_not_ready(
-    fresh_server: FreshServer, own_postgres: PostgresCluster
+    own_postgres: PostgresCluster, fresh_server: FreshServer
 ) -> None:
     server = fresh_server(own_postgres.create_database())
     with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:

@@ -92,7 +92,7 @@ def test_it_can_be_left_out(fresh_server: FreshServer) -> None:
         assert admin.get("/devices").json() == []
 
 
-def test_it_goes_on_when_the_database_is_back(fresh_server: FreshServer, own_postgres: PostgresCluster) -> None:
+def test_it_goes_on_when_the_database_is_back(own_postgres: PostgresCluster, fresh_server: FreshServer) -> None:
     server = fresh_server(own_postgres.create_database(), **QUICK)
     with sign_in_admin(server) as admin:
         host = wait_for_host(admin, server)
