@@ -83,7 +83,7 @@ async def read_device(request: Request, principal: Reader, session: ReadSession,
     return _read(request, await get_device(session, principal, device_id))
 
 
-@_devices.put("/devices/{device_id}", responses=problem_responses(401, 403, 404))
+@_devices.put("/devices/{device_id}", responses=problem_responses(401, 403, 404, 409))
 async def replace_device(
     request: Request, principal: Writer, session: WriteSession, device_id: RowId, wanted: DeviceReplace
 ) -> DeviceRead:
@@ -91,7 +91,7 @@ async def replace_device(
     return await _change(request, principal, session, device_id, wanted)
 
 
-@_devices.patch("/devices/{device_id}", responses=problem_responses(401, 403, 404))
+@_devices.patch("/devices/{device_id}", responses=problem_responses(401, 403, 404, 409))
 async def update_device(
     request: Request, principal: Writer, session: WriteSession, device_id: RowId, wanted: DeviceUpdate
 ) -> DeviceRead:

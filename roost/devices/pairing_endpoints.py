@@ -20,7 +20,12 @@ from roost.devices.schemas import HelloIn, HelloOut, PairedOut, PairingCodeOut, 
 router = APIRouter(tags=["pairing"])
 
 
-@router.post("/devices/hello", responses=problem_responses(401, 403, 409, 429))
+# The empty alternative: a token may be sent, but need not.
+@router.post(
+    "/devices/hello",
+    responses=problem_responses(401, 403, 409, 429),
+    openapi_extra={"security": [{}]},
+)
 async def say_hello(request: Request, identity: DeviceIfAny, said: HelloIn) -> HelloOut:
     """A device makes itself known. A claimed device that sends its token as well updates what is known of it."""
     admission: Admission = request.app.state.device_admission

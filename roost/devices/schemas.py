@@ -111,7 +111,9 @@ class PairingStart(_UserBody):
 
 class PairingCodeOut(BaseModel):
     device_uid: str
-    pairing_code: str = Field(examples=["7K3M-Q2XD"])
+    pairing_code: str | None = Field(
+        description="Shown this once; null when the request is repeated with its key.", examples=["7K3M-Q2XD"]
+    )
     expires_at: Time
 
 
@@ -236,7 +238,7 @@ class LogLineOut(BaseModel):
 
 class TokenOut(BaseModel):
     device_id: int
-    device_token: str = Field(description="Shown this once.")
+    device_token: str | None = Field(description="Shown this once; null when the request is repeated with its key.")
     previous_valid_until: Time | None = Field(
         description="Until then the token before is good as well, or until the new one is first used; null = none was."
     )

@@ -1179,9 +1179,10 @@ export interface components {
             device_uid: string;
             /**
              * Pairing Code
+             * @description Shown this once; null when the request is repeated with its key.
              * @example 7K3M-Q2XD
              */
-            pairing_code: string;
+            pairing_code: string | null;
             /** Expires At */
             expires_at: string;
         };
@@ -1446,9 +1447,9 @@ export interface components {
             device_id: number;
             /**
              * Device Token
-             * @description Shown this once.
+             * @description Shown this once; null when the request is repeated with its key.
              */
-            device_token: string;
+            device_token: string | null;
             /**
              * Previous Valid Until
              * @description Until then the token before is good as well, or until the new one is first used; null = none was.
