@@ -1,0 +1,156 @@
+"""On a phone, in the dark, with a keyboard, for everybody."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import RegisteredDevice, UserClient, register_device, register_user
+from tests.roost_server import RoostServer
+from tests.web.conftest import OpenBrowser, Visitor
+
+_AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+_PHONE = {"width": 390, "height": 844}
+_RUN_AXE = """async () => {
+  const result = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
+  return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
+}"""
+
+
+@pytest.fixture
+def telling_device(user: UserClient) -> RegisteredDevice:
+    """A device with a reading, an event and tags."""
+    device = register_device(user, type="esp32", tags=["garden", "climate"])
+    sent = {"event_type": "boot", "payload": {"temp_c": 21.5, "humidity_percent": 48, "pump_on": False}}
+    assert user.post("/telemetry", json=sent, headers=_only(device.headers)).status_code == 201
+    return device
+
+
+def _only(headers: dict[str, str]) -> dict[str, str]:
+    return {**headers, "Authorization": ""}
+
+
+def _pages(device: RegisteredDevice) -> list[str]:
+    return [
+        "/devices",
+        f"/devices/{device.id}",
+        f"/devices/{device.id}/events",
+        f"/devices/{device.id}/logs",
+        f"/devices/{device.id}/settings",
+        "/account",
+        "/nothing",
+    ]
+
+
+def test_no_page_is_wider_than_a_phone(
+    server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser
+) -> None:
+    visitor = open_browser(server, viewport=_PHONE, has_touch=True, is_mobile=True)
+    page = visitor.page
+    for path in ("/signin", "/register"):
+        visitor.goto(path)
+        _assert_fits(page)
+    visitor.sign_in(user.email, user.password)
+    for path in _pages(telling_device):
+        _open(visitor, path)
+        _assert_fits(page)
+    page.get_by_role("button", name="Open the navigation").tap()
+    drawer = page.get_by_role("dialog", name="Navigation")
+    drawer.get_by_role("link", name="Devices", exact=True).tap()
+    expect(drawer).to_be_hidden()
+    page.get_by_role("button", name="Add device").first.tap()
+    page.get_by_label("Device UID").fill(f"phone-{telling_device.uid}")
+    page.get_by_role("button", name="Get a pairing code").tap()
+    expect(page.get_by_test_id("pairing-code")).to_be_in_viewport()
+    _assert_fits(page)
+
+
+def _assert_fits(page: Page) -> None:
+    wide: list[int] = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1], f"{page.url} is {wide[0]} pixels wide"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(
+    server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser, scheme: Any
+) -> None:
+    visitor = open_browser(server, color_scheme=scheme, reduced_motion="reduce")
+    page = visitor.page
+    for path in ("/signin", "/register"):
+        visitor.goto(path)
+        _assert_accessible(page, path)
+    visitor.sign_in(user.email, user.password)
+    for path in _pages(telling_device):
+        _open(visitor, path)
+        _assert_accessible(page, path)
+    visitor.goto("/devices")
+    page.get_by_role("button", name="Add device").first.click()
+    _assert_accessible(page, "the dialog that adds a device")
+    page.get_by_label("Device UID").fill(f"{scheme}-{telling_device.uid}")
+    page.get_by_role("button", name="Get a pairing code").click()
+    page.get_by_test_id("pairing-code").wait_for()
+    _assert_accessible(page, "the pairing dialog")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.get_by_role("option").first.wait_for()
+    _assert_accessible(page, "the palette")
+
+
+def _assert_accessible(page: Page, what: str) -> None:
+    page.evaluate(_AXE.read_text())
+    violations: list[str] = page.evaluate(_RUN_AXE)
+    assert violations == [], what
+
+
+def _open(visitor: Visitor, path: str) -> None:
+    visitor.goto(path)
+    visitor.page.locator("main h1, main h2, main h3").first.wait_for()
+    expect(visitor.page.locator("[aria-busy='true']")).to_have_count(0)
+
+
+def test_the_dark_is_chosen_and_remembered(server: RoostServer, open_browser: OpenBrowser) -> None:
+    with register_user(server) as somebody:
+        visitor = open_browser(server, color_scheme="light")
+        page = visitor.page
+        visitor.sign_in(somebody.email, somebody.password)
+        before = _background(page)
+        page.get_by_role("button", name="account menu").click()
+        page.get_by_role("menuitemradio", name="Dark").click()
+        assert _background(page) != before
+        dark = _background(page)
+        page.reload()
+        page.get_by_role("heading", name="Devices", exact=True).wait_for()
+        assert _background(page) == dark
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox").fill("as the")
+        expect(page.get_by_text("Nothing is called")).to_be_visible()
+
+
+def _background(page: Page) -> str:
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+def test_the_keyboard_is_enough(server: RoostServer, open_browser: OpenBrowser) -> None:
+    visitor = open_browser(server)
+    page = visitor.page
+    visitor.goto("/signin")
+    expect(page.get_by_label("E-mail or username")).to_be_focused()
+    page.keyboard.type("admin")
+    page.keyboard.press("Tab")
+    page.keyboard.type(server.admin_password)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Devices", exact=True).wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("add a")
+    expect(page.get_by_role("option", name="Add a device")).to_be_visible()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Add a device")
+    expect(dialog).to_be_visible()
+    # The focus stays in the dialog, however often one goes on.
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.querySelector('[role=dialog]').contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
