@@ -1,8 +1,10 @@
 """What every test may ask for: a real server on a real database, people and devices in it."""
 
 import shutil
+import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,11 @@ from tests.roost_server import RoostServer
 
 DatabaseKind = Literal["sqlite", "postgresql"]
 FreshServer = Callable[..., RoostServer]
+
+
+def pytest_configure() -> None:
+    """A test run that is told to end takes its servers with it, as one that is interrupted by hand does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class UserClient(httpx2.Client):
@@ -66,9 +73,7 @@ class Servers:
 
     def stop(self) -> None:
         """Stop all of them; a complaint on the way out is a failure too."""
-        for server in self._running.values():
-            server.stop()
-            server.assert_no_complaints()
+        _stop_all(self._running.values())
 
 
 @pytest.fixture(scope="session")
@@ -139,10 +144,7 @@ def fresh_server(tmp_path: Path, postgres: PostgresCluster) -> Iterator[FreshSer
         return server.start() if start else server
 
     yield make
-    for server in made:
-        server.stop()
-    for server in made:
-        server.assert_no_complaints()
+    _stop_all(made)
 
 
 @pytest.fixture
@@ -150,6 +152,14 @@ def client(server: RoostServer) -> Iterator[httpx2.Client]:
     """An HTTP client without any credential. Paths are relative to `/api/v1`."""
     with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as anonymous:
         yield anonymous
+
+
+def _stop_all(servers: Iterable[RoostServer]) -> None:
+    """Stop every one of them, whatever another one complains about."""
+    with ExitStack() as endings:
+        for server in servers:
+            endings.callback(server.assert_no_complaints)
+            endings.callback(server.stop)
 
 
 def register_user(server: RoostServer, password: str = "Test1234!", **fields: Any) -> UserClient:
