@@ -173,6 +173,40 @@ async def test_another_process_that_hears_it_keeps_it_online(hub: Hub, owner: Ow
     await other.stop()
 
 
+async def test_what_it_told_another_process_is_not_contradicted_by_hearing_it(hub: Hub, owner: Owner) -> None:
+    device_id, _ = await hub.add_device(owner, "lamp-1")
+    other = Presence(hub.database, hub.clock, hub.bus, offline_after_s=90)
+    await other.start()
+    other.reported(device_id, "updating", "Firmware 1.1.0")
+    await settle(other)
+    told_at = hub.clock.now()
+    hub.clock.go_on(5)
+    hub.presence.seen(device_id, hub.clock.now_ms())
+    await settle(hub.presence)
+    row = await hub.row(device_id)
+    assert (row.status, row.status_reason) == ("updating", "Firmware 1.1.0")
+    view = hub.presence.view(device_id)
+    assert (view.status, view.since, view.last_seen_at) == ("updating", told_at, hub.clock.now())
+    await other.stop()
+
+
+async def test_a_waiting_request_hears_that_the_database_is_away(
+    hub: Hub, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device_id, _ = await hub.add_device(owner, "lamp-1")
+
+    async def fail(device_ids: list[int]) -> None:
+        raise OperationalError("UPDATE devices", {}, OSError("away"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub.presence, "_commit_chunk", fail)
+        patched.setattr("roost.devices.presence._RETRY_S", 0.01)
+        hub.presence.seen(device_id, hub.clock.now_ms())
+        with pytest.raises(OperationalError):
+            await hub.presence.settled()
+    await until(lambda: len(hub.published("device.status_changed")) == 1)
+
+
 async def test_a_deleted_device_is_forgotten(hub: Hub, owner: Owner) -> None:
     device_id, _ = await hub.add_device(owner, "lamp-1")
     hub.presence.connected(device_id, "mqtt")
@@ -218,7 +252,7 @@ async def test_hearing_a_device_that_is_there_costs_next_to_nothing(hub: Hub, ow
 
 def _timed(call: object) -> float:
     assert callable(call)
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(10_000):
         call()
-    return (time.perf_counter() - started) / 10_000
+    return (time.thread_time() - started) / 10_000
