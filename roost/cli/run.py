@@ -76,6 +76,8 @@ class _Server(uvicorn.Server):
                 http="httptools",
                 ws="websockets-sansio",
                 ws_max_size=_LARGEST_FRAME_BYTES,
+                # Compressing every frame for every reader would cost more than all the rest of the fan-out.
+                ws_per_message_deflate=False,
                 lifespan="on",
                 log_config=None,
                 access_log=False,

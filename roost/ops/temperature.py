@@ -6,7 +6,7 @@ machines, macOS) answers None, never a made-up number. All of it blocks for some
 
 import re
 import shutil
-import subprocess  # nosec B404 - one fixed program, no shell, no input from outside
+import subprocess  # nosec B404
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,8 @@ def _vcgencmd(command: str) -> str | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 # nosec B603 - the program found above and a constant
+        # The program found above and a constant: no shell, nothing from outside.
+        done = subprocess.run(  # noqa: S603 # nosec B603
             [program, command], capture_output=True, text=True, timeout=VCGENCMD_TIMEOUT_S, check=True
         )
     except (OSError, subprocess.SubprocessError):
