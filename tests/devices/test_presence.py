@@ -1,5 +1,6 @@
 """Who is there, since when, and why not."""
 
+import asyncio
 import time
 
 import pytest
@@ -203,7 +204,7 @@ async def test_a_waiting_request_hears_that_the_database_is_away(
         patched.setattr("roost.devices.presence._RETRY_S", 0.01)
         hub.presence.seen(device_id, hub.clock.now_ms())
         with pytest.raises(OperationalError):
-            await hub.presence.settled()
+            await asyncio.wait_for(hub.presence.settled(), timeout=5)
     await until(lambda: len(hub.published("device.status_changed")) == 1)
 
 

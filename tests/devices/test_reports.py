@@ -14,6 +14,7 @@ def test_a_heartbeat_brings_a_device_online(client: httpx2.Client, user: UserCli
     assert beat.status_code == 200
     assert (beat.json()["status"], beat.json()["pending"]) == ("online", {})
     assert beat.json()["server_time"].endswith("Z")
+    assert [one["id"] for one in user.get("/devices", params={"status": "online"}).json()] == [device.id]
     after = user.get(f"{path}/status").json()
     assert (after["status"], after["last_seen_at"] is not None, after["since"] is not None) == ("online", True, True)
     assert user.get(path).json()["status"] == "online"
