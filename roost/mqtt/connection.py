@@ -104,6 +104,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the wire, in pieces of any size."""
+        if self.stopped & ENDED:
+            return
         self.active = True
         if self.skipping:
             skipped = min(self.skipping, len(data))
@@ -116,8 +118,7 @@ class Connection(asyncio.Protocol):
             data = bytes(self.rest)
             self.rest = None
         elif self.stopped:
-            if not self.stopped & ENDED:
-                self.rest = bytearray(data)
+            self.rest = bytearray(data)
             return
         self._parse(data)
 
@@ -300,6 +301,10 @@ class Connection(asyncio.Protocol):
         last_words = self.farewell(reason, detail)
         if last_words:
             self.wire.write(last_words)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Closes; by subclasses in a way that lets the last words arrive."""
         self.wire.close()
 
 

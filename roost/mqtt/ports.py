@@ -17,6 +17,11 @@ class Wire(Protocol):
     def close(self) -> None:
         """Send what is buffered, then close."""
 
+    def can_write_eof(self) -> bool: ...
+
+    def write_eof(self) -> None:
+        """Send what is buffered, then say that nothing more will come; reading goes on."""
+
     def abort(self) -> None:
         """Close at once."""
 

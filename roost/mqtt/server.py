@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 0.5
 RECHECK_INTERVAL_S = 30.0
-# A connection that we closed and that does not take our last bytes.
-LINGER_S = 5.0
 ACK_PATIENCE_S = 3.0
 CLOSE_PATIENCE_S = 2.0
 _AUDITS_A_MINUTE = 10
@@ -236,16 +234,15 @@ class MqttServer:
             elif 0 < session.silence_limit_s < now - session.heard_at:
                 overdue.append(session)
         for session in overdue:
-            self._cut_silent(session, now)
+            self._cut_silent(session)
         self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
 
-    def _cut_silent(self, session: Session, now: float) -> None:
+    def _cut_silent(self, session: Session) -> None:
         if session.stopped & ENDED:
             session.wire.abort()
-            return
-        session.heard_at = now
-        session.silence_limit_s = LINGER_S
-        if session.accepted:
+        elif session.accepted:
             session.end(Reason.KEEP_ALIVE_TIMEOUT, "Nothing was heard from it within its keep-alive time.")
+            # Whoever is silent sends nothing that could get in the way of the last words.
+            session.wire.close()
         else:
             session.finish("No CONNECT came.")

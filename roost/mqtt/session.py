@@ -27,6 +27,8 @@ LONGEST_KEEP_ALIVE_S = 1200
 LONGEST_CLIENT_ID = 256
 BACK_OFF_S = 5
 CONNECT_TIMEOUT_S = 10.0
+# For a connection that we ended and the client does not close.
+LINGER_S = 2.0
 _LOST = "The connection was lost."
 # What a 3.1.1 server says before it closes a connection that it doesn't let in; about broken packets it says nothing.
 _SAID_311 = frozenset(
@@ -268,6 +270,25 @@ class Session(Connection):
             self.outcome = outcome
             self.stopped |= ENDED
             self.rest = None
+            self._linger()
+            self.wire.close()
+
+    def _linger(self) -> None:
+        # Counts from the next sweep on, as if something had been heard.
+        self.active = True
+        self.silence_limit_s = LINGER_S
+
+    def hang_up(self) -> None:
+        """Says that nothing more will come and reads on until the client has closed.
+
+        If it is still sending, a close would make the kernel answer with a reset, and the client would lose the last
+        words and PUBACKs that are on their way. The sweep ends those that don't let go.
+        """
+        self._linger()
+        if self.accepted and self.wire.can_write_eof():
+            self.wire.write_eof()
+            self.wire.resume_reading()
+        else:
             self.wire.close()
 
     def farewell(self, reason: Reason, detail: str) -> bytes:

@@ -47,6 +47,14 @@ class WebSocketWire:
         self.readable.set()
         self._send_soon()
 
+    def can_write_eof(self) -> bool:
+        """A WebSocket has a closing handshake of its own."""
+        return False
+
+    def write_eof(self) -> None:
+        """Never called, see `can_write_eof`."""
+        self.close()
+
     def abort(self) -> None:
         """Drops the rest."""
         self._closing = True

@@ -17,6 +17,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.conftest import FreshServer, RegisteredDevice, UserClient, register_device, register_user
+from tests.mqtt import wire
+from tests.mqtt.wire import RawClient
 from tests.roost_server import RoostServer
 from tests.waiting import until, wait_until
 
@@ -271,3 +273,64 @@ async def test_presence_follows_the_connection(server: RoostServer, user: UserCl
     async with aiomqtt.Client("127.0.0.1", server.mqtt_port, username=device.uid, password=device.token, will=will):
         await until(lambda: is_now("online"))
     await until(lambda: is_now("offline"))
+
+
+async def test_a_device_that_is_deleted_while_it_publishes(server: RoostServer, user: UserClient) -> None:
+    doomed, other = register_device(user), register_device(user)
+    clients = [await RawClient.open(server.mqtt_port) for _ in range(2)]
+    for client, device in zip(clients, (doomed, other), strict=True):
+        assert (await client.sign_in(device.token, 5, user_name=str(device.id))).reason == 0
+    sent = 0
+
+    async def flood() -> None:
+        nonlocal sent
+        while True:
+            sent += 1
+            await clients[0].send(
+                wire.publish("devices/me/telemetry", b'{"payload":{"n":1}}', sent % 60_000 + 1, version=5)
+            )
+            await asyncio.sleep(0.001)
+
+    flooding = asyncio.create_task(flood())
+    try:
+        await until(lambda: sent > 100)
+        deleting = asyncio.create_task(asyncio.to_thread(user.delete, f"/devices/{doomed.id}"))
+        answers = await clients[0].rest()
+        assert (await deleting).status_code == 204
+    finally:
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+    assert b"\xe0" in answers, "it is told with a DISCONNECT"
+    assert user.get(f"/devices/{doomed.id}").status_code == 404
+    await clients[1].send(wire.publish("devices/me/telemetry", b'{"payload":{"n":2}}', version=5))
+    assert (await clients[1].receive()).reason == 0
+    again = await RawClient.open(server.mqtt_port)
+    assert (await again.sign_in(doomed.token, 5, user_name=doomed.uid)).reason == 0x86
+    for client in (*clients, again):
+        await client.close()
+
+
+async def test_stopping_the_hub_leaves_nothing_unsaid(fresh_server: FreshServer) -> None:
+    """SIGTERM: what was acknowledged is there after the start, and MQTT 5 clients are told."""
+    server = fresh_server()
+    with register_user(server) as user:
+        device = register_device(user)
+        client = await RawClient.open(server.mqtt_port)
+        await client.sign_in(device.token, 5, user_name=device.uid)
+        packets = [
+            wire.publish("devices/me/telemetry", b'{"payload":{"n":%d}}' % n, n, version=5) for n in range(1, 101)
+        ]
+        await client.send(*packets)
+        stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+        answers = await client.rest()
+        await stopping
+        await client.close()
+        acknowledged = set()
+        while answers[:1] == b"\x40":
+            acknowledged.add(int.from_bytes(answers[2:4], "big"))
+            answers = answers[4:]
+        assert answers[:1] == b"\xe0"
+        assert answers[2] == 0x8B
+        server.start()
+        values = user.get(f"/devices/{device.id}/readings", params={"sensor_type": "n", "limit": 500}).json()
+        assert acknowledged <= {one["value"] for one in values}

@@ -283,6 +283,7 @@ async def test_the_same_client_id_takes_over(endpoint: Endpoint, version: int) -
     first = await endpoint.device(version, client_id="one")
     second = await endpoint.device(version, client_id="one")
     rest = await first.rest()
+    await first.close()
     assert rest[2:3] == (b"\x8e" if version == 5 else b"")
     await second.send(wire.PING)
     assert (await second.receive()).kind == 13
@@ -413,6 +414,8 @@ async def test_shutdown_answers_what_was_taken(endpoint: Endpoint) -> None:
     assert (farewell.kind, farewell.reason) == (14, 0x8B)
     assert await four.rest() == b"\x40\x02\x00\x02"
     assert await silent.rest() == b""
+    for client in (five, four):
+        await client.close()
     await stopping
     assert [note[0] for note in endpoint.notes.presence] == ["connected"] * 2, (
         "a restart of the hub is nobody's absence"
@@ -448,3 +451,26 @@ async def test_plain_text_on_a_tls_port(tls_endpoint: Endpoint) -> None:
     await client.send(wire.connect(4, password=TOKEN))
     assert b"\x20\x02" not in await client.rest()
     await client.close()
+
+
+async def test_last_words_reach_a_client_that_keeps_sending(endpoint: Endpoint) -> None:
+    """And one that neither reads nor stops is cut off all the same."""
+    client = await endpoint.device(5)
+    stubborn = await endpoint.device(4, client_id="stubborn")
+    (session,) = [one for one in endpoint.server.registry.open if one.client_id == "stubborn"]
+
+    async def flood(sender: RawClient) -> None:
+        while True:
+            await sender.send(*(wire.publish(TOPIC, _body(n), n, version=5) for n in range(1, 100)))
+            await asyncio.sleep(0)
+
+    flooding = [asyncio.create_task(flood(one)) for one in (client, stubborn)]
+    await until(lambda: endpoint.log.rows)
+    endpoint.bus.publish("device.deleted", {"device_id": 7, "organization_id": 3})
+    rest = await client.rest()
+    flooding[0].cancel()
+    assert b"The device was deleted." in rest
+    await until(lambda: session not in endpoint.server.registry.open)
+    for task in flooding:
+        task.cancel()
+    await asyncio.gather(*flooding, return_exceptions=True)

@@ -32,6 +32,11 @@ class Wire:
 
     abort = close
 
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None: ...
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
