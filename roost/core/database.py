@@ -185,7 +185,7 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
 
 def _postgres_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=4,
         max_overflow=6,
@@ -193,6 +193,18 @@ def _postgres_engine(url: URL) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={"timeout": _POSTGRES_CONNECT_TIMEOUT_S, "server_settings": {"application_name": "roost"}},
     )
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(dialect: Dialect, _record: object, arguments: Any, options: Any) -> Any:
+        # A server that starts, stops or is full refuses with errors of the driver that SQLAlchemy does not translate.
+        try:
+            return dialect.connect(*arguments, **options)
+        except Exception as error:
+            if type(error).__module__.startswith("asyncpg"):
+                raise ConnectionError(str(error)) from error
+            raise
+
+    return engine
 
 
 async def _read_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
