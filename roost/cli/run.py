@@ -19,7 +19,7 @@ from roost.app import create_app, signing_secret
 from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings
-from roost.migrations.runner import SchemaTooNew, read_status
+from roost.migrations.runner import SchemaStatus, SchemaTooNew, migrate_at_start, read_status
 from roost.mqtt.listening import listening_port, open_sockets, tls_context
 
 _GRACE_S = 5
@@ -115,7 +115,9 @@ def _checked(settings: Settings) -> list[socket.socket]:
     try:
         for probe in _listen(settings.host, listening_port(settings), "MQTT", "--mqtt-port"):
             probe.close()
-        asyncio.run(_check_database(settings))
+        status = asyncio.run(_check_database(settings))
+        if not status.is_current:
+            _migrate_apart(settings)
     except CannotStart:
         for one in sockets:
             one.close()
@@ -171,8 +173,24 @@ def _listen(host: str, port: int, what: str, flag: str) -> list[socket.socket]:
     return sockets
 
 
-async def _check_database(settings: Settings) -> None:
-    await reach(lambda: read_status(settings))
+async def _check_database(settings: Settings) -> SchemaStatus:
+    return await reach(lambda: read_status(settings))
+
+
+def _migrate_apart(settings: Settings) -> None:
+    """Migrate in a process of its own: the migration tool would stay in the hub's memory (10 MB) as long as it runs.
+
+    If that fails the hub tries it once more itself, and says why it cannot.
+    """
+    child = os.fork()
+    if child == 0:
+        outcome = 1
+        try:
+            asyncio.run(migrate_at_start(settings))
+            outcome = 0
+        finally:
+            os._exit(outcome)
+    os.waitpid(child, 0)
 
 
 async def reach(work: Callable[[], Awaitable[T]]) -> T:
