@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { padded } from '@/telemetry/chart'
 import { passwordRules } from '@/pages/password'
 import { fieldErrors } from '@/api/problems'
+import { rangeById, windowStart } from '@/telemetry/ranges'
 
 describe('axes', () => {
   it('leave air, and stay above zero for what is never below', () => {
@@ -25,5 +26,16 @@ describe('refusals', () => {
     expect(fieldErrors([{ pointer: '/body/name', detail: 'Too long.' }, { pointer: '/body/name', detail: 'Other.' }])).toEqual({
       name: 'Too long.',
     })
+  })
+})
+
+describe('the window of the chart', () => {
+  const now = 1_000_000
+
+  it('is the range, or as old as a young device', () => {
+    expect(windowStart(now, rangeById('15m'), 0)).toBe(now - 900)
+    expect(windowStart(now, rangeById('15m'), now - 300)).toBe(now - 305)
+    expect(windowStart(now, rangeById('15m'), now - 2)).toBe(now - 60)
+    expect(windowStart(now, rangeById('24h'), now - 300)).toBe(now - 86_400)
   })
 })

@@ -25,7 +25,8 @@ _PATIENCE_MS = 15_000
 _COLLECT_VIOLATIONS = """
 window.__violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
-  window.__violations.push(`${event.violatedDirective} refused ${event.blockedURI} (${event.sourceFile}:${event.lineNumber})`);
+  const place = `${event.sourceFile}:${event.lineNumber}`;
+  window.__violations.push(`${event.violatedDirective} refused ${event.blockedURI} (${place})`);
 });
 """
 
@@ -94,8 +95,10 @@ def browser(chromium: str) -> Iterator[Browser]:
     """One Chromium for a module: it must be gone before tests that run an event loop of their own."""
     index = Path(roost.__file__).parent / "webapp" / "index.html"
     assert index.is_file(), "The web app is not built: `make web` builds it."
-    # The driver asks for updates of nothing, and must not wait for a proxy that the environment names.
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    # The hub is on this machine; a proxy that the environment names would only stand in between.
+    environment: dict[str, str | float | bool] = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, env=environment)
         yield launched

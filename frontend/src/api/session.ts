@@ -27,8 +27,21 @@ let timer: ReturnType<typeof setTimeout> | undefined
 let refreshing: Promise<boolean> | null = null
 const tabs = 'BroadcastChannel' in globalThis ? new BroadcastChannel('roost.session') : null
 
+const renewed = new Set<(token: string) => void>()
+
 export function token(): string | null {
   return accessToken
+}
+
+/** Calls back with every new access token: open sockets pass it on. */
+export function onToken(callback: (token: string) => void): () => void {
+  renewed.add(callback)
+  return () => renewed.delete(callback)
+}
+
+/** Whether this account may do something somewhere; where, the hub decides. */
+export function may(scope: string): boolean {
+  return session.me?.scopes.includes(scope) ?? false
 }
 
 /** A token that is good for at least some seconds, or null when nobody is signed in. */
@@ -106,7 +119,10 @@ async function refreshOnce(): Promise<boolean> {
     accept((await answer.json()) as SignedIn)
     return true
   }
-  if (answer.status === 429 || answer.status >= 500) throw new HubAway()
+  if (answer.status === 429 || answer.status >= 500) {
+    hubIsAway()
+    throw new HubAway()
+  }
   session.ended = session.state === 'signed-in'
   leave()
   return false
@@ -116,6 +132,7 @@ function accept(answer: SignedIn): void {
   accessToken = answer.access_token
   expiresAt = Date.now() + answer.expires_in * 1_000
   remember(true)
+  for (const callback of renewed) callback(accessToken)
   schedule(Math.max(5_000, answer.expires_in * 1_000 - EARLY_MS))
 }
 

@@ -1,6 +1,6 @@
 /** A socket that comes back by itself: signs in with the first frame, waits longer after every failure. */
 import { API, hubIsAway, onReturn } from '@/api/hub'
-import { freshToken, session } from '@/api/session'
+import { freshToken, onToken, session } from '@/api/session'
 
 const FIRST_WAIT_MS = 500
 const LONGEST_WAIT_MS = 15_000
@@ -20,22 +20,29 @@ export class LiveSocket<Frame extends { type: string }> {
   private wait = FIRST_WAIT_MS
   private timer: ReturnType<typeof setTimeout> | undefined
   private pinger: ReturnType<typeof setInterval> | undefined
-  private readonly stopWaiting: () => void
+  private isReady = false
+  private readonly endings: (() => void)[]
 
   constructor(
     private readonly path: string,
     private readonly handlers: Handlers<Frame>,
   ) {
-    this.stopWaiting = onReturn(() => {
-      this.wait = FIRST_WAIT_MS
-      if (!this.socket) void this.connect()
-    })
+    this.endings = [
+      onReturn(() => {
+        this.wait = FIRST_WAIT_MS
+        if (!this.socket) void this.connect()
+      }),
+      // The hub closes a socket whose token runs out, so the next one is handed in before.
+      onToken((token) => {
+        if (this.isReady) this.authenticate(token)
+      }),
+    ]
     void this.connect()
   }
 
   close(): void {
     this.closed = true
-    this.stopWaiting()
+    for (const end of this.endings) end()
     clearTimeout(this.timer)
     clearInterval(this.pinger)
     this.socket?.close(1000)
@@ -55,15 +62,20 @@ export class LiveSocket<Frame extends { type: string }> {
     address.protocol = address.protocol.replace('http', 'ws')
     const socket = new WebSocket(address)
     this.socket = socket
-    socket.onopen = () => socket.send(JSON.stringify({ type: 'authenticate', token }))
+    socket.onopen = () => this.authenticate(token)
     socket.onmessage = (event) => this.receive(String(event.data))
     socket.onclose = () => this.lost()
+  }
+
+  private authenticate(token: string): void {
+    this.socket?.send(JSON.stringify({ type: 'authenticate', token }))
   }
 
   private receive(text: string): void {
     const frame = JSON.parse(text) as Frame
     if (frame.type === 'ready') {
       this.wait = FIRST_WAIT_MS
+      this.isReady = true
       this.handlers.ready?.(this.wasReady)
       this.wasReady = true
       clearInterval(this.pinger)
@@ -77,6 +89,7 @@ export class LiveSocket<Frame extends { type: string }> {
 
   private lost(): void {
     this.socket = null
+    this.isReady = false
     clearInterval(this.pinger)
     if (this.closed) return
     this.handlers.lost?.()

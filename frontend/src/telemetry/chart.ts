@@ -84,7 +84,7 @@ export function chartOptions(
       y: false,
       drag: { x: true, y: false, setScale: false },
       bind: { dblclick: () => null },
-      points: { size: 8, width: 2, stroke: (_u, i) => String(series[i]?.stroke ?? ''), fill: () => inks.surface },
+      points: { size: 8, width: 2, stroke: (_u, i) => String(series[i]?.stroke ?? ''), fill: (_u, i) => (series[i]?.width === 0 ? 'transparent' : inks.surface) },
       dataIdx: (u, i, hovered) => nearest(u.data[i] as Column, hovered),
     },
   }

@@ -9,8 +9,8 @@ import type { Range } from './ranges'
 
 const RAW_PAGE = 500
 const RAW_PAGES = 4
-const SPARK_SPAN_S = 3_600
-const SPARK_BUCKET_S = 60
+export const SPARK_SPAN_S = 3_600
+export const SPARK_BUCKET_S = 60
 
 export interface Stored {
   points: Points

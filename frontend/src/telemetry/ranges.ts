@@ -19,3 +19,17 @@ export const RANGES: readonly [Range, ...Range[]] = [
 export function rangeById(id: string | null | undefined): Range {
   return RANGES.find((range) => range.id === id) ?? RANGES[0]
 }
+
+const SHORTEST_WINDOW_S = 60
+const LEAD_S = 5
+const LONGEST_FITTED_S = 3_600
+
+/**
+ * Where the window begins, in seconds. A short range of a device that is younger than it begins with the device, so
+ * that its first minutes are not squeezed into a corner.
+ */
+export function windowStart(nowS: number, range: Range, beganS: number): number {
+  const start = nowS - range.seconds
+  if (range.seconds > LONGEST_FITTED_S) return start
+  return Math.max(start, Math.min(beganS - LEAD_S, nowS - SHORTEST_WINDOW_S))
+}
