@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 SWEEP_INTERVAL_S = 0.5
 RECHECK_INTERVAL_S = 30.0
 ACK_PATIENCE_S = 3.0
-CLOSE_PATIENCE_S = 2.0
+CLOSE_PATIENCE_S = 1.0
 _AUDITS_A_MINUTE = 10
 # What a database that is away says; the client has been told, and there is nothing to look for in a traceback.
 _AWAY = (DBAPIError, OSError, TimeoutError, LogUnavailable, RoostError)
