@@ -19,7 +19,7 @@ from roost.app import create_app, signing_secret
 from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings
-from roost.migrations.runner import SchemaStatus, SchemaTooNew, migrate_at_start, read_status
+from roost.migrations.runner import SchemaStatus, SchemaTooNew, migrate_at_start, read_status, refuse_unknown
 from roost.mqtt.listening import listening_port, open_sockets, tls_context
 
 _GRACE_S = 5
@@ -174,7 +174,12 @@ def _listen(host: str, port: int, what: str, flag: str) -> list[socket.socket]:
 
 
 async def _check_database(settings: Settings) -> SchemaStatus:
-    return await reach(lambda: read_status(settings))
+    async def known_status() -> SchemaStatus:
+        status = await read_status(settings)
+        refuse_unknown(status)
+        return status
+
+    return await reach(known_status)
 
 
 def _migrate_apart(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi.dependencies.models import Dependant
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost.core import logging as logs
@@ -21,6 +21,8 @@ from roost.core.problems import UNEXPECTED, problem
 PREFIX = "/api/v1"
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 30.0
+# Never sent: what the access line says of a request whose client left before its body was complete.
+_CLIENT_WENT_AWAY = 499
 
 _log = logging.getLogger("roost.http")
 _error_log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Edge:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = _CLIENT_WENT_AWAY
         except Exception:
             _error_log.exception("A request failed unexpectedly")
             if status:

@@ -49,13 +49,18 @@ async def migrate_at_start(settings: Settings) -> bool:
     status = await read_status(settings)
     if status.is_current:
         return False
-    if status.current is not None and status.current not in _revisions():
-        raise SchemaTooNew(
-            f"The database is at revision {status.current}, which this version of Roost does not know; "
-            "start the newer version, or migrate down with it first."
-        )
+    refuse_unknown(status)
     await upgrade(settings)
     return True
+
+
+def refuse_unknown(status: SchemaStatus) -> None:
+    """Raise SchemaTooNew when the database is at a revision that this version does not have."""
+    if status.current is not None and status.current not in _revisions():
+        raise SchemaTooNew(
+            f"the database is at revision {status.current}, which this version of Roost does not know; "
+            "start the newer version, or migrate down with it first."
+        )
 
 
 async def read_status(settings: Settings) -> SchemaStatus:

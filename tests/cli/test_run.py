@@ -4,9 +4,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -83,6 +85,14 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "roost.db").write_bytes(b"This is a text, not a database. " * 100)
     assert_one_sentence(run(tmp_path), "database")
+
+
+def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with closing(sqlite3.connect(tmp_path / "data" / "roost.db")) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    assert_one_sentence(run(tmp_path), "9999", "newer version")
 
 
 def test_a_database_that_is_not_there(tmp_path: Path, postgres: PostgresCluster) -> None:

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from roost.core.http import BodyGuard, Cors, TwinPaths
 from tests.conftest import UserClient
 from tests.roost_server import RoostServer
+from tests.waiting import wait_until
 
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "code", "instance"}
 
@@ -95,6 +96,19 @@ def test_too_large_a_chunked_body(server: RoostServer) -> None:
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before all of it was sent, as it should be
         assert b" 413 " in raw.recv(64)
+
+
+def test_a_client_that_leaves_halfway_is_no_mistake(server: RoostServer) -> None:
+    address = urlsplit(server.url)
+    start = server.log_size()
+    for path in (b"/api/v1/telemetry", b"/api/v1/auth/register", b"/api/v1/auth/login"):
+        with socket.create_connection((address.hostname, address.port), timeout=10) as raw:
+            raw.sendall(
+                b"POST " + path + b" HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
+                b"X-Device-Token: rdt_x\r\nContent-Length: 100\r\n\r\n{"
+            )
+    wait_until(lambda: server.log_text(start).count('"message": "POST') == 3)
+    assert "failed unexpectedly" not in server.log_text(start)
 
 
 async def test_too_slow_a_body() -> None:
