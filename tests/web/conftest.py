@@ -99,8 +99,6 @@ def browser(chromium: str) -> Iterator[Browser]:
     environment: dict[str, str | float | bool] = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
-    }
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, env=environment)
         yield launched
