@@ -36,12 +36,10 @@ async def test_only_the_digest_is_stored(hub: Hub, owner: Owner) -> None:
         assert (await session.scalars(select(DeviceToken.digest))).all() == [token_digest(token)]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "rdt_", "rdt_short", "rrt_" + "a" * 43, "rdt_" + "a" * 44, "rdt_" + "é" * 43, "\ud800"]
-)
-async def test_what_is_no_device_token_costs_no_query(hub: Hub, statements: list[str], text: str) -> None:
-    assert await hub.identities.authenticate(text) is None
-    assert hub.identities.cached(text) is None
+async def test_what_is_no_device_token_costs_no_query(hub: Hub, statements: list[str]) -> None:
+    for text in ("", "rdt_", "rdt_short", "rrt_" + "a" * 43, "rdt_" + "a" * 44, "rdt_" + "é" * 43, "\ud800"):
+        assert await hub.identities.authenticate(text) is None
+        assert hub.identities.cached(text) is None
     assert statements == []
 
 

@@ -179,22 +179,14 @@ def test_an_anonymous_hello_changes_nothing_about_a_claimed_device(
     assert client.post("/devices/hello", json=own, headers={"X-Device-Token": token[:-1] + "_"}).status_code == 401
 
 
-@pytest.mark.parametrize("bad", ["ab", "123456", "with space", "a" * 65, "semi;colon", "ünï", "a/b", "line\n1"])
-def test_a_bad_uid_is_refused(client: httpx2.Client, bad: str) -> None:
-    assert hello(client, bad).status_code == 422
+def test_a_bad_uid_is_refused(client: httpx2.Client) -> None:
+    for bad in ("ab", "123456", "with space", "a" * 65, "semi;colon", "ünï", "a/b", "line\n1"):
+        assert hello(client, bad).status_code == 422, bad
 
 
-@pytest.mark.parametrize(
-    "capabilities",
-    [
-        '{"a": NaN}',
-        '{"a": 1e999}',
-        '{"a": "\\ud800"}',
-        '{"a": "' + "x" * 17_000 + '"}',
-        '{"a":' * 3000 + "1" + "}" * 3000,
-    ],
-)
-def test_capabilities_that_cannot_be_kept_are_refused(client: httpx2.Client, uid: str, capabilities: str) -> None:
-    body = f'{{"device_uid": "{uid}", "capabilities": {capabilities}}}'
-    answer = client.post("/devices/hello", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in {400, 422}, answer.text
+def test_capabilities_that_cannot_be_kept_are_refused(client: httpx2.Client, uid: str) -> None:
+    too_large, too_deep = '{"a": "' + "x" * 17_000 + '"}', '{"a":' * 3000 + "1" + "}" * 3000
+    for capabilities in ('{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', too_large, too_deep):
+        body = f'{{"device_uid": "{uid}", "capabilities": {capabilities}}}'
+        answer = client.post("/devices/hello", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in {400, 422}, capabilities[:20]
