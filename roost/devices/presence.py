@@ -1,6 +1,7 @@
 """Whether a device is there, since when, and if not, why."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _FLUSH_INTERVAL_S = 15.0
 # Changes that come together are written together; nobody sees a fiftieth of a second.
 _GATHER_S = 0.02
 _RETRY_S = 2.0
+_STOP_PATIENCE_S = 5.0
 _CHUNK = 500
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class Presence:
         self._left: dict[int, State] = {}
         self._changed: set[int] = set()
         self._wake = asyncio.Event()
+        # One of the tasks behind is at the database.
+        self._writing = asyncio.Lock()
         self._committing = False
         self._settled: list[asyncio.Future[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,10 +187,11 @@ class Presence:
     async def stop(self) -> None:
         """Write down what is known. Nobody is declared gone: a restart takes seconds."""
         self._unsubscribe()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        # Not in the middle of a transaction: SQLite would stay locked for the last one.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_PATIENCE_S), self._writing:
+                await self._end_tasks()
+        await self._end_tasks()
         try:
             await self._commit_changes()
             await self._flush_seen()
@@ -194,6 +199,12 @@ class Presence:
             logger.exception("The devices' last presence could not be written.")
         for future in self._settled:
             future.cancel()
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
 
     def _on_event(self, subject: str, message: dict[str, Any]) -> None:
         device_id = message["device_id"]
@@ -244,7 +255,8 @@ class Presence:
             if not self._settled:
                 await asyncio.sleep(_GATHER_S)
             try:
-                await self._commit_changes()
+                async with self._writing:
+                    await self._commit_changes()
             except Exception as error:  # noqa: BLE001 - the database may be away for a while; presence goes on
                 logger.warning("Presence changes wait, the database did not take them: %s", error)
                 await asyncio.sleep(_RETRY_S)
@@ -307,7 +319,8 @@ class Presence:
                 continue
             flush_at = self._clock.monotonic() + _FLUSH_INTERVAL_S
             try:
-                await self._flush_seen()
+                async with self._writing:
+                    await self._flush_seen()
             except Exception as error:  # noqa: BLE001 - tried again with the next flush
                 logger.warning("When devices were last seen could not be written: %s", error)
 
