@@ -39,7 +39,7 @@ class Publisher:
         self,
         device_logs: DeviceLog,
         reports: Reports,
-        run: Callable[[Coroutine[Any, Any, None]], None],
+        run: Callable[[Coroutine[Any, Any, None]], object],
         audit_rate: RateLimiter,
     ) -> None:
         self._device_logs = device_logs

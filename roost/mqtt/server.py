@@ -78,6 +78,7 @@ class MqttServer:
         self._unsubscribe: list[Callable[[], None]] = []
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._leaving = False
+        self._rechecking: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> int:
@@ -100,7 +101,7 @@ class MqttServer:
             self._bus.subscribe("user.deactivated", self._on_sign_out),
         ]
         self._sweep()
-        self.run(self._recheck_users())
+        self._rechecking = self.run(self._recheck_users())
         logger.info(
             "listening for MQTT", extra={"host": self._settings.host, "port": self.port, "tls": tls is not None}
         )
@@ -124,6 +125,14 @@ class MqttServer:
             self._unsubscribe.pop()()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        await self._end_tasks()
+
+    async def _end_tasks(self) -> None:
+        """What sessions still wait for may finish: cancelled in a transaction, it would keep SQLite locked."""
+        if self._rechecking is not None:
+            self._rechecking.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=ACK_PATIENCE_S)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -135,11 +144,12 @@ class MqttServer:
 
     # -- what sessions need
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs something that a session waits for, beside the others."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ran)
+        return task
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

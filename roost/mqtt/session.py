@@ -70,7 +70,7 @@ class Hub(Protocol):
 
     def now_ms(self) -> int: ...
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Coroutine[Any, Any, None]) -> object:
         """Runs something that a session waits for, beside the others."""
 
     def opened(self, session: "Session") -> None: ...

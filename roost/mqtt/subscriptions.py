@@ -41,7 +41,7 @@ class Subscription:
 class Subscriptions:
     """All filters of all users, and the way of a committed message to them."""
 
-    def __init__(self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    def __init__(self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self.dropped = 0
         self._directory = directory
         self._run = run
