@@ -14,7 +14,8 @@ from rich.markup import escape
 
 REQUEST_TIMEOUT_S = 30.0
 EXPIRY_PATIENCE_S = 10.0
-PASSWORD = "Test1234!"  # noqa: S105 # nosec B105 - of an account that exists for this run only
+# Of accounts that exist for this run only.
+PASSWORD = "Test1234!"  # noqa: S105 # nosec B105
 LARGEST_MESSAGE_BYTES = 16 * 1024
 
 console = Console(highlight=False)

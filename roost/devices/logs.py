@@ -26,6 +26,7 @@ _LINES_A_MINUTE = 120
 _QUEUE_LIMIT = 10_000
 _GATHER_S = 0.2
 _RETRY_S = 2.0
+_STOP_PATIENCE_S = 5.0
 _BATCH = 500
 # Old lines are cleared away after so many new ones, not after each.
 _TRIM_EVERY = 100
@@ -105,15 +106,21 @@ class DeviceLogs:
 
     async def stop(self) -> None:
         self._unsubscribe()
-        if self._writer is not None:
-            self._writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
-            self._writer = None
+        # Not in the middle of a transaction: SQLite would stay locked for the last one.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_PATIENCE_S), self._turn:
+                await self._end_writer()
+        await self._end_writer()
         try:
             await self.flush()
         except Exception:
             logger.exception("The last lines of device logs could not be written.")
+
+    async def _end_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+            self._writer = None
 
     def _may_write(self, device_id: int, now: datetime) -> bool:
         now_ms = int(now.timestamp() * 1000)

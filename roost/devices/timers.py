@@ -10,6 +10,7 @@ from roost.devices.credentials import end_expired
 from roost.devices.joining import forget_unclaimed
 
 _EVERY_S = 30.0
+_STOP_PATIENCE_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,13 @@ class Housekeeping:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def run_once(self) -> None:
         """Errors of the database pass through."""
         now = self._clock.now()
-        async with self._database.write() as session:
+        async with self._turn, self._database.write() as session:
             await end_expired(session, now)
             await forget_unclaimed(session, now)
 
@@ -33,10 +35,16 @@ class Housekeeping:
         self._task = asyncio.create_task(self._run(), name="device-housekeeping")
 
     async def stop(self) -> None:
+        # Not in the middle of a transaction: SQLite would stay locked for those who write their last words after this.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_PATIENCE_S), self._turn:
+                await self._end()
+        await self._end()
+
+    async def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _run(self) -> None:
