@@ -5,12 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from roost.cli.simulated_devices import KINDS, SEQUENCE_KEY, SimulatedDevice
-from tests.conftest import FreshServer, RegisteredDevice, UserClient, register_user, sign_in_admin
+from tests.conftest import FreshServer, Servers, UserClient, register_device, register_user, sign_in_admin
 from tests.postgres_cluster import free_port
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until
@@ -35,14 +36,27 @@ def figures(output: str) -> tuple[int, ...]:
     return tuple(int(figure) for figure in report.groups())
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "http"])
-def test_devices_join_send_and_are_all_found_again(server: RoostServer, user: UserClient, transport: str) -> None:
-    options = ["--devices", "4", "--rate", "5", "--duration", "1.5", "--transport", transport, *as_user(user)]
-    for _ in range(2):  # the second run takes the devices of the first
-        done = simulate(server, *options)
+@pytest.fixture
+def any_server(servers: Servers) -> RoostServer:
+    """A running hub, where the database makes no difference."""
+    return servers.get("sqlite")
+
+
+@pytest.fixture
+def somebody(any_server: RoostServer) -> Iterator[UserClient]:
+    """Somebody new on that hub."""
+    with register_user(any_server) as user:
+        yield user
+
+
+def test_devices_join_send_and_are_all_found_again(server: RoostServer, user: UserClient) -> None:
+    for transport in ("mqtt", "http"):  # the second run takes the devices of the first
+        done = simulate(
+            server, "--devices", "4", "--rate", "5", "--duration", "1.5", "--transport", transport, *as_user(user)
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         sent, acknowledged, *rest = figures(done.stdout)
-        assert sent == acknowledged > 4
+        assert sent == acknowledged >= 4
         assert rest == [0, 0, 0]
     devices = user.get("/devices", params={"tag": "simulated"}).json()
     assert len(devices) == 4
@@ -53,53 +67,49 @@ def test_devices_join_send_and_are_all_found_again(server: RoostServer, user: Us
         assert latest == {*kind.walks, *kind.switches, SEQUENCE_KEY}
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "http"])
-def test_devices_that_exist_can_be_used_by_their_tokens(
-    server: RoostServer, user: UserClient, device: RegisteredDevice, transport: str
-) -> None:
-    done = simulate(server, "--token", device.token, "--rate", "10", "--duration", "1", "--transport", transport)
+def test_devices_that_exist_can_be_used_by_their_tokens(any_server: RoostServer, somebody: UserClient) -> None:
+    device = register_device(somebody)
+    done = simulate(any_server, "--token", device.token, "--rate", "10", "--duration", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     _, acknowledged, *_ = figures(done.stdout)
-    recent = user.get(f"/devices/{device.id}/telemetry/recent", params={"limit": 500}).json()
+    recent = somebody.get(f"/devices/{device.id}/telemetry/recent", params={"limit": 500}).json()
     assert len(recent) == acknowledged
 
 
-@pytest.mark.parametrize("transport", ["mqtt", "http"])
-def test_a_refusal_is_shown_and_fails(fresh_server: FreshServer, transport: str) -> None:
+def test_a_refusal_is_shown_and_fails(fresh_server: FreshServer) -> None:
     server = fresh_server(ROOST_TELEMETRY_RATE="1")
     with sign_in_admin(server) as admin:
-        done = simulate(
-            server, "--devices", "1", "--rate", "20", "--duration", "1", "--transport", transport, *as_user(admin)
-        )
-    assert done.returncode == 1
-    assert figures(done.stdout)[2] > 0
-    assert "messages a minute" in done.stdout
+        for transport in ("mqtt", "http"):
+            options = ["--devices", "1", "--rate", "20", "--duration", "1", "--transport", transport]
+            done = simulate(server, *options, *as_user(admin))
+            assert done.returncode == 1
+            assert figures(done.stdout)[2] > 0
+            assert "messages a minute" in done.stdout
 
 
-def test_ctrl_c_ends_it_in_good_order(server: RoostServer) -> None:
-    with register_user(server) as user:
-        command = [str(Path(sys.executable).parent / "roost"), "simulate", "--devices", "2", "--rate", "5"]
-        address = ["--url", server.url, "--mqtt-port", str(server.mqtt_port)]
-        with subprocess.Popen(
-            [*command, *address, *as_user(user)], stdout=subprocess.PIPE, text=True, env=server.environment
-        ) as running:
-            wait_until(lambda: _online(user) == 2, timeout_s=20, what="The simulated devices")
-            running.send_signal(signal.SIGINT)
-            output, _ = running.communicate(timeout=20)
-        assert running.returncode == 0, output
-        assert figures(output)[2:] == (0, 0, 0)
-        # They said DISCONNECT: nobody has to wait until their silence is noticed.
-        wait_until(lambda: _online(user) == 0)
+def test_ctrl_c_ends_it_in_good_order(any_server: RoostServer, somebody: UserClient) -> None:
+    command = [str(Path(sys.executable).parent / "roost"), "simulate", "--devices", "2", "--rate", "5"]
+    address = ["--url", any_server.url, "--mqtt-port", str(any_server.mqtt_port)]
+    with subprocess.Popen(
+        [*command, *address, *as_user(somebody)], stdout=subprocess.PIPE, text=True, env=any_server.environment
+    ) as running:
+        wait_until(lambda: _online(somebody) == 2, timeout_s=20, what="The simulated devices")
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=20)
+    assert running.returncode == 0, output
+    assert figures(output)[2:] == (0, 0, 0)
+    # They said DISCONNECT: nobody has to wait until their silence is noticed.
+    wait_until(lambda: _online(somebody) == 0)
 
 
-def test_what_cannot_work_is_said_in_a_sentence(server: RoostServer, user: UserClient) -> None:
-    neither = simulate(server)
+def test_what_cannot_work_is_said_in_a_sentence(any_server: RoostServer) -> None:
+    neither = simulate(any_server)
     assert neither.returncode == 2
     assert "--email" in neither.stderr
-    wrong = simulate(server, "--email", user.email, "--password", "wrong", "--duration", "1")
+    wrong = simulate(any_server, "--email", "nobody@example.org", "--password", "wrong", "--duration", "1")
     assert wrong.returncode == 1
     assert "401" in wrong.stderr
-    absent = server.run_command(
+    absent = any_server.run_command(
         "simulate", "--url", f"http://127.0.0.1:{free_port()}", "--email", "a@example.org", "--password", "x"
     )
     assert absent.returncode == 1

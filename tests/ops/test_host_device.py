@@ -44,7 +44,9 @@ def wait_for_more(admin: UserClient, device_id: int, *, timeout_s: float = 10) -
     wait_until(lambda: samples(admin, device_id) > before, timeout_s, what="Another sample of the host")
 
 
-def test_the_machine_is_a_device_like_any_other(fresh_server: FreshServer, database_kind: DatabaseKind) -> None:
+def test_the_machine_is_a_device_like_any_other_until_it_is_deleted(
+    fresh_server: FreshServer, database_kind: DatabaseKind
+) -> None:
     server = fresh_server(database_kind, **QUICK)
     with sign_in_admin(server) as admin:
         host = wait_for_host(admin, server)
@@ -60,17 +62,6 @@ def test_the_machine_is_a_device_like_any_other(fresh_server: FreshServer, datab
         # A temperature is there only where the machine has a sensor.
         assert {name: unit for name, unit in units.items() if name != "temperature_c"} == UNITS
 
-        server.stop()
-        server.start()
-        again = wait_for_host(admin, server)
-        assert again["id"] == host["id"]
-        wait_for_more(admin, host["id"])
-
-
-def test_deleted_by_its_owner_it_stays_deleted(fresh_server: FreshServer, database_kind: DatabaseKind) -> None:
-    server = fresh_server(database_kind, **QUICK)
-    with sign_in_admin(server) as admin:
-        host = wait_for_host(admin, server)
         assert admin.delete(f"/devices/{host['id']}").status_code == 204
         said = "has been deleted; it sends nothing"
         wait_until(lambda: said in server.log_text(), what="The host to notice")
@@ -80,10 +71,19 @@ def test_deleted_by_its_owner_it_stays_deleted(fresh_server: FreshServer, databa
         wait_until(lambda: said in server.log_text(start), what="The host to notice after a restart")
         assert host_of(admin, server) is None
         # Whoever wants it back registers it like any device.
-        wanted = {"name": "my hub", "device_uid": host["device_uid"]}
-        again = admin.post("/devices", json=wanted)
+        again = admin.post("/devices", json={"name": "my hub", "device_uid": host["device_uid"]})
         assert again.status_code == 201, again.text
         wait_for_more(admin, again.json()["id"])
+
+
+def test_a_restart_finds_the_device_of_before(fresh_server: FreshServer) -> None:
+    server = fresh_server(**QUICK)
+    with sign_in_admin(server) as admin:
+        host = wait_for_host(admin, server)
+        server.stop()
+        server.start()
+        assert wait_for_host(admin, server)["id"] == host["id"]
+        wait_for_more(admin, host["id"])
 
 
 def test_it_can_be_left_out(fresh_server: FreshServer) -> None:
