@@ -184,7 +184,7 @@ class MqttServer:
         self.registry.leave(session)
         self._subscriptions.forget(session)
         device = session.device
-        if device is None or self._leaving:
+        if device is None or self._leaving or session.restarting:
             # Who is cut off by our own restart is not offline: the presence gives it time to come back.
             return
         outcome = session.outcome

@@ -95,6 +95,7 @@ class Session(Connection):
         "outcome",
         "peer_limit",
         "reaches",
+        "restarting",
         "silence_limit_s",
         "token",
         "user",
@@ -122,6 +123,8 @@ class Session(Connection):
         # Kept by the server's sweep, in its clock; 0 as a limit means for ever.
         self.heard_at = 0.0
         self.silence_limit_s = CONNECT_TIMEOUT_S
+        # Whether it ends because the hub does.
+        self.restarting = False
         # Why the connection ended, as a sentence for the device's owner.
         self.outcome = _LOST
 

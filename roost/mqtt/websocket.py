@@ -13,6 +13,7 @@ PATH = "/mqtt"
 SUBPROTOCOL = "mqtt"
 _HIGH_WATER_BYTES = 64 * 1024
 _UNSUPPORTED_DATA = 1003
+_RESTARTING = 1012
 # What a send may meet when the client is quicker to leave.
 _GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
@@ -131,6 +132,8 @@ async def _receive(websocket: WebSocket, wire: WebSocketWire, session: Session) 
         await wire.readable.wait()
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
+            # The web server closes its sockets before the lifespan ends. A client's own close brings a reason along.
+            session.restarting = message.get("code") == _RESTARTING and "reason" not in message
             return
         data = message.get("bytes")
         if data is None:

@@ -24,17 +24,22 @@ TOPIC = "devices/me/telemetry"
 
 
 @pytest.fixture
-async def url(endpoint: Endpoint) -> AsyncIterator[str]:
-    """The endpoint's WebSocket, served by uvicorn."""
+async def web(endpoint: Endpoint) -> AsyncIterator[uvicorn.Server]:
+    """uvicorn with the endpoint's WebSocket."""
     app = Starlette(routes=[WebSocketRoute(PATH, mqtt_websocket)])
     app.state.mqtt = endpoint.server
     server = uvicorn.Server(uvicorn.Config(app, port=0, ws="websockets-sansio", log_config=None))
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"ws://127.0.0.1:{port}{PATH}"
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+async def url(web: uvicorn.Server) -> str:
+    """Where the endpoint's WebSocket is."""
+    return f"ws://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}{PATH}"
 
 
 @asynccontextmanager
@@ -152,3 +157,23 @@ async def test_shutdown_says_goodbye(endpoint: Endpoint, url: str) -> None:
         assert (await _bytes(socket, 3))[2] == 0x8B
         with pytest.raises(ConnectionClosed):
             await socket.recv()
+
+
+async def test_a_web_server_that_goes_down_is_nobodys_absence(
+    endpoint: Endpoint, web: uvicorn.Server, url: str
+) -> None:
+    """It closes its sockets before the endpoint hears of the end."""
+    async with _open(url) as socket, _open(url) as other:
+        will = (TOPIC, b'{"payload":{"n":1}}', 1)
+        await socket.send(wire.connect(5, password=TOKEN, will=will))
+        await _bytes(socket, 5)
+        await other.send(wire.connect(5, "other", password=TOKEN))
+        await _bytes(other, 5)
+        # A client that says the same of itself is just gone.
+        await other.close(1012, "restart")
+        await until(lambda: len(endpoint.notes.presence) == 3)
+        web.should_exit = True
+        await socket.wait_closed()
+        await until(lambda: not endpoint.server.registry.open)
+    assert [note[0] for note in endpoint.notes.presence] == ["connected", "connected", "disconnected"]
+    assert endpoint.stored() == []
