@@ -135,12 +135,11 @@ async def test_a_newer_schema_is_left_alone(settings: Settings) -> None:
         await runner.migrate_at_start(settings)
 
 
-@pytest.mark.parametrize("arguments", [("current",), ("history",), ("heads",), ("upgrade", "head", "--sql")])
-def test_the_plain_alembic_command(settings: Settings, arguments: tuple[str, ...]) -> None:
-    done = run_alembic(settings, *arguments)
-    assert done.returncode == 0, done.stderr
-    if "--sql" in arguments:
-        assert "CREATE TABLE users" in done.stdout
+def test_alembic_prints_sql_for_review(settings: Settings) -> None:
+    printed = run_alembic(settings, "upgrade", "head", "--sql")
+    assert "CREATE TABLE users" in printed.stdout, printed.stderr
+    downwards = run_alembic(settings, "downgrade", f"{runner.newest_revision()}:base", "--sql")
+    assert "DROP TABLE users" in downwards.stdout, downwards.stderr
 
 
 def test_alembic_up_and_down(settings: Settings) -> None:
@@ -148,8 +147,6 @@ def test_alembic_up_and_down(settings: Settings) -> None:
         done = run_alembic(settings, *arguments)
         assert done.returncode == 0, done.stderr
     assert "0001" in run_alembic(settings, "current").stdout
-    downwards = run_alembic(settings, "downgrade", f"{runner.newest_revision()}:base", "--sql")
-    assert "DROP TABLE users" in downwards.stdout, downwards.stderr
 
 
 def test_references_that_break_stop_the_migration(tmp_path: Path) -> None:
