@@ -186,4 +186,4 @@ def _reason(code: int, reader: Reader) -> str:
     detail = None
     if not reader.done():
         detail = read_properties(reader, EVERY_PROPERTY).get(Property.REASON_STRING)
-    return f"0x{code:02X} {detail}" if detail else f"0x{code:02X}"
+    return f"0x{code:02X} {detail}" if isinstance(detail, str) else f"0x{code:02X}"
