@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
@@ -40,9 +39,3 @@ def faulty_server(tmp_path: Path, stopped_at_end: list[RoostServer]) -> MakeFaul
 def register_devices(user: UserClient, count: int) -> list[RegisteredDevice]:
     """Several devices of one user."""
     return [register_device(user) for _ in range(count)]
-
-
-def signed_in_on(server: RoostServer, user: UserClient) -> httpx2.Client:
-    """The same user on another server that has the same accounts and secret."""
-    headers = {"Authorization": f"Bearer {user.access_token}"}
-    return httpx2.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30, trust_env=False)

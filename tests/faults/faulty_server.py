@@ -35,14 +35,11 @@ class FaultyServer(RoostServer):
             environment["FAULTS_SLICE_ROWS"] = str(slice_rows)
         super().__init__(folder, None, environment, program)
 
-    def after_power_cut(self) -> RoostServer:
-        """A healthy server, not started yet, with what the disk kept of the log. Kill this one first.
-
-        The state database comes along as it is: it is another library's, and not what is looked at.
-        """
-        other = RoostServer(self.folder.with_name(f"{self.folder.name}-after"))
-        shutil.copytree(self.data_dir, other.data_dir, ignore=shutil.ignore_patterns("telemetry"))
+    def kept_by_the_disk(self) -> Path:
+        """A copy of the log's folder as it would be found after a power cut. Kill the server first."""
         kept = self.shadow / self.data_dir.name / "telemetry"
+        found = self.shadow.with_name("found")
+        found.mkdir()
         if kept.exists():
-            shutil.copytree(kept, other.data_dir / "telemetry", ignore=shutil.ignore_patterns("*.unfinished"))
-        return other
+            shutil.copytree(kept, found, ignore=shutil.ignore_patterns("*.unfinished"), dirs_exist_ok=True)
+        return found

@@ -22,6 +22,7 @@ SERIES = "n"
 _WINDOW = 16
 _BATCH = 4
 _PAUSE_S = 0.02
+_RETRY_S = 0.1
 _PUBACK = 4
 _encode = msgspec.json.Encoder().encode
 
@@ -105,7 +106,7 @@ class HttpSender:
                     await asyncio.sleep(_PAUSE_S)
                 elif not await self._post(client, numbers):
                     self.ledger.again(numbers)
-                    await asyncio.sleep(_PAUSE_S)
+                    await asyncio.sleep(_RETRY_S)
 
     async def _post(self, client: httpx2.AsyncClient, numbers: list[int]) -> bool:
         documents = [self.ledger.document(number) for number in numbers]
@@ -149,7 +150,7 @@ class MqttSender:
             self.endings += 1
             self.ledger.again(self.in_flight.values())
             self.in_flight.clear()
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(_RETRY_S)
 
     async def _converse(self) -> None:
         client = await RawClient.open(self._server.mqtt_port)

@@ -47,10 +47,10 @@ async def test_no_acknowledgement_leaves_while_commits_are_held_back(
             await unanswered.connect()
             with commits_held(own_postgres):
                 await unanswered.send()
-                await until(lambda: _waiting_commits(own_postgres), what="A commit that waits")
+                await until(lambda: _waiting_commits(own_postgres), 20, what="A commit that waits")
                 await unanswered.probe()
                 assert unanswered.answered == 0
-            await until(lambda: unanswered.complete, 10, what="The acknowledgement of everything")
+            await until(lambda: unanswered.complete, 20, what="The acknowledgement of everything")
         finally:
             await unanswered.close()
 
@@ -71,7 +71,7 @@ async def test_a_resend_waits_for_the_original_that_another_connection_is_commit
     resend = message()
     with commits_held(own_postgres):
         first = asyncio.create_task(killed.append([1], [message()]))
-        await until(lambda: _waiting_commits(own_postgres) == 1, what="The commit that waits")
+        await until(lambda: _waiting_commits(own_postgres) == 1, 20, what="The commit that waits")
         second = asyncio.create_task(restarted.append([1], [resend]))
         await until(lambda: _blocked(own_postgres) or _waiting_commits(own_postgres) == 2, what="The resend")
         assert not first.done()
