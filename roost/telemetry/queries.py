@@ -14,6 +14,7 @@ LATEST_DEVICES = 2_000
 LATEST_LOOKBACK = 20_000
 SCAN_MESSAGES = 200_000
 WIDER = 4
+STRETCH_GAP_MS = 6 * 3600 * 1000
 
 FOREVER_MS = 2**62
 
@@ -87,7 +88,8 @@ class TelemetryStore:
         shown = {
             mark_of(row)
             for device_id, times in moments.items()
-            for row in await self._log.between(device_id, min(times), max(times) + 1, SCAN_MESSAGES)
+            for since, until in _stretches(times)
+            for row in await self._log.between(device_id, since, until, SCAN_MESSAGES)
             if row.id >= before_id
         }
         return [row for row in rows if not has_own_time(row) or mark_of(row) not in shown] if shown else rows
@@ -132,6 +134,17 @@ class TelemetryStore:
     async def _scan(self, device_id: int, span: Span) -> tuple[list[Row], bool]:
         rows = await self._log.between(device_id, span.since, span.until, SCAN_MESSAGES)
         return without_resends(rows), len(rows) >= SCAN_MESSAGES
+
+
+def _stretches(moments: list[int]) -> list[tuple[int, int]]:
+    """Spans (from, to) in ms that hold all moments but no long time without any: late data is far from the rest."""
+    spans: list[tuple[int, int]] = []
+    for moment in sorted(moments):
+        if spans and moment - spans[-1][1] < STRETCH_GAP_MS:
+            spans[-1] = (spans[-1][0], moment + 1)
+        else:
+            spans.append((moment, moment + 1))
+    return spans
 
 
 def _newest(rows: Sequence[Row]) -> Latest:

@@ -38,7 +38,7 @@ def _waiting_commits(postgres: PostgresCluster) -> int:
 
 
 async def test_no_acknowledgement_leaves_while_commits_are_held_back(
-    fresh_server: FreshServer, own_postgres: PostgresCluster
+    own_postgres: PostgresCluster, fresh_server: FreshServer
 ) -> None:
     server = fresh_server(own_postgres.create_database(), ROOST_HOST_DEVICE="false")
     with register_user(server) as user:
@@ -90,7 +90,7 @@ def _blocked(postgres: PostgresCluster) -> int:
 
 @pytest.mark.parametrize("outages", [1, pytest.param(10, marks=pytest.mark.soak, id="ten-outages")])
 async def test_postgres_stops_under_load_and_comes_back(
-    fresh_server: FreshServer, own_postgres: PostgresCluster, outages: int
+    own_postgres: PostgresCluster, fresh_server: FreshServer, outages: int
 ) -> None:
     """Stopped as in a crash and cleanly in turn; the hub is not touched."""
     server = fresh_server(own_postgres.create_database())
