@@ -309,10 +309,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post Hello
+         * Say Hello
          * @description A device makes itself known. A claimed device that sends its token as well updates what is known of it.
          */
-        post: operations["post_hello"];
+        post: operations["say_hello"];
         delete?: never;
         options?: never;
         head?: never;
@@ -329,10 +329,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post Start
+         * Start Pairing
          * @description A code with which the device that said hello becomes the caller's. It replaces a code made before.
          */
-        post: operations["post_start"];
+        post: operations["start_pairing"];
         delete?: never;
         options?: never;
         head?: never;
@@ -349,10 +349,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post Confirm
+         * Confirm Pairing
          * @description The device hands in the code and gets its token, once.
          */
-        post: operations["post_confirm"];
+        post: operations["confirm_pairing"];
         delete?: never;
         options?: never;
         head?: never;
@@ -367,10 +367,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Whoami
+         * Who Am I
          * @description The device itself, as the hub knows it.
          */
-        get: operations["get_whoami"];
+        get: operations["who_am_i"];
         put?: never;
         post?: never;
         delete?: never;
@@ -389,10 +389,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post Heartbeat
+         * Send Heartbeat
          * @description The device is there. Answers with the hub's time and how much work waits for it.
          */
-        post: operations["post_heartbeat"];
+        post: operations["send_heartbeat"];
         delete?: never;
         options?: never;
         head?: never;
@@ -407,16 +407,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Status
+         * Read Device Status
          * @description Whether the device is there, since when, and why not.
          */
-        get: operations["get_status"];
+        get: operations["read_device_status"];
         put?: never;
         /**
-         * Post Status
+         * Report Device Status
          * @description The device says how it is, `offline` before it goes to sleep included.
          */
-        post: operations["post_status"];
+        post: operations["report_device_status"];
         delete?: never;
         options?: never;
         head?: never;
@@ -431,16 +431,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Logs
+         * Read Device Logs
          * @description What the device wrote, and what the hub wrote about it, newest first; the newest 1,000 lines are kept.
          */
-        get: operations["get_logs"];
+        get: operations["read_device_logs"];
         put?: never;
         /**
-         * Post Logs
+         * Write Device Logs
          * @description One line or up to 100, all or none. They are on disk when the answer comes.
          */
-        post: operations["post_logs"];
+        post: operations["write_device_logs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -455,16 +455,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Devices
+         * Read Devices
          * @description The devices within the caller's reach, by id.
          */
-        get: operations["get_devices"];
+        get: operations["read_devices"];
         put?: never;
         /**
-         * Post Device
+         * Register Device
          * @description Register a device directly. Its token is in this answer and nowhere else.
          */
-        post: operations["post_device"];
+        post: operations["register_device"];
         delete?: never;
         options?: never;
         head?: never;
@@ -479,28 +479,28 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get One
+         * Read Device
          * @description One device.
          */
-        get: operations["get_one"];
+        get: operations["read_device"];
         /**
-         * Put One
+         * Replace Device
          * @description Set everything that a user may set; what is left out is emptied.
          */
-        put: operations["put_one"];
+        put: operations["replace_device"];
         post?: never;
         /**
-         * Delete One
+         * Delete Device
          * @description Remove the device with its tokens, its log and what it has sent.
          */
-        delete: operations["delete_one"];
+        delete: operations["delete_device"];
         options?: never;
         head?: never;
         /**
-         * Patch One
+         * Update Device
          * @description Change what is given, leave the rest.
          */
-        patch: operations["patch_one"];
+        patch: operations["update_device"];
         trace?: never;
     };
     "/api/v1/devices/{device_id}/token": {
@@ -513,15 +513,15 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post Token
+         * Rotate Device Token
          * @description A new token. The one before stays good for ten minutes, or until the new one is first used.
          */
-        post: operations["post_token"];
+        post: operations["rotate_device_token"];
         /**
-         * Delete Token
+         * Revoke Device Token
          * @description End every token of the device at once; its open connections are cut.
          */
-        delete: operations["delete_token"];
+        delete: operations["revoke_device_token"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3180,7 +3180,7 @@ export interface operations {
             };
         };
     };
-    post_hello: {
+    say_hello: {
         parameters: {
             query?: never;
             header?: never;
@@ -3294,7 +3294,7 @@ export interface operations {
             };
         };
     };
-    post_start: {
+    start_pairing: {
         parameters: {
             query?: never;
             header?: {
@@ -3411,7 +3411,7 @@ export interface operations {
             };
         };
     };
-    post_confirm: {
+    confirm_pairing: {
         parameters: {
             query?: never;
             header?: never;
@@ -3534,7 +3534,7 @@ export interface operations {
             };
         };
     };
-    get_whoami: {
+    who_am_i: {
         parameters: {
             query?: never;
             header?: never;
@@ -3590,7 +3590,7 @@ export interface operations {
             };
         };
     };
-    post_heartbeat: {
+    send_heartbeat: {
         parameters: {
             query?: never;
             header?: never;
@@ -3707,7 +3707,7 @@ export interface operations {
             };
         };
     };
-    get_status: {
+    read_device_status: {
         parameters: {
             query?: never;
             header?: never;
@@ -3784,7 +3784,7 @@ export interface operations {
             };
         };
     };
-    post_status: {
+    report_device_status: {
         parameters: {
             query?: never;
             header?: never;
@@ -3883,7 +3883,7 @@ export interface operations {
             };
         };
     };
-    get_logs: {
+    read_device_logs: {
         parameters: {
             query?: {
                 /** @description This level and the more serious ones. */
@@ -3976,7 +3976,7 @@ export interface operations {
             };
         };
     };
-    post_logs: {
+    write_device_logs: {
         parameters: {
             query?: never;
             header?: never;
@@ -4084,7 +4084,7 @@ export interface operations {
             };
         };
     };
-    get_devices: {
+    read_devices: {
         parameters: {
             query?: {
                 home_id?: number | null;
@@ -4171,7 +4171,7 @@ export interface operations {
             };
         };
     };
-    post_device: {
+    register_device: {
         parameters: {
             query?: never;
             header?: {
@@ -4288,7 +4288,7 @@ export interface operations {
             };
         };
     };
-    get_one: {
+    read_device: {
         parameters: {
             query?: never;
             header?: never;
@@ -4365,7 +4365,7 @@ export interface operations {
             };
         };
     };
-    put_one: {
+    replace_device: {
         parameters: {
             query?: never;
             header?: never;
@@ -4435,6 +4435,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -4473,7 +4482,7 @@ export interface operations {
             };
         };
     };
-    delete_one: {
+    delete_device: {
         parameters: {
             query?: never;
             header?: never;
@@ -4548,7 +4557,7 @@ export interface operations {
             };
         };
     };
-    patch_one: {
+    update_device: {
         parameters: {
             query?: never;
             header?: never;
@@ -4618,6 +4627,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -4656,7 +4674,7 @@ export interface operations {
             };
         };
     };
-    post_token: {
+    rotate_device_token: {
         parameters: {
             query?: never;
             header?: {
@@ -4745,7 +4763,7 @@ export interface operations {
             };
         };
     };
-    delete_token: {
+    revoke_device_token: {
         parameters: {
             query?: never;
             header?: never;
