@@ -20,12 +20,13 @@ from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings
 from roost.migrations.runner import SchemaStatus, SchemaTooNew, migrate_at_start, read_status, refuse_unknown
+from roost.mqtt.connection import PACKET_LIMIT_BYTES
 from roost.mqtt.listening import listening_port, open_sockets, tls_context
 
 _GRACE_S = 5
 _BACKLOG = 2048
 # MQTT over WebSocket sends packets of at most this size; the live feed receives next to nothing.
-_LARGEST_FRAME_BYTES = 1024 * 1024
+_LARGEST_FRAME_BYTES = PACKET_LIMIT_BYTES + 16
 
 T = TypeVar("T")
 

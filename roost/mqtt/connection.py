@@ -13,6 +13,7 @@ from roost.devices.identities import DeviceIdentity
 from roost.mqtt import codec
 from roost.mqtt.ports import Intake, Wire
 from roost.mqtt.reasons import MqttError, ProtocolError, Reason
+from roost.telemetry.decode import BATCH_BYTES
 from roost.telemetry.refusals import Refusal
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ LEAVING = 32  # the hub is going down
 # Unanswered messages of one connection; announced to MQTT 5 clients as Receive Maximum.
 RECEIVE_MAXIMUM = 256
 UNAUTHENTICATED_LIMIT_BYTES = 4096
-PACKET_LIMIT_BYTES = 64 * 1024
+# The largest batch with its topic and properties: what HTTP takes, MQTT takes too.
+PACKET_LIMIT_BYTES = BATCH_BYTES + 4096
 
 
 class Connection(asyncio.Protocol):

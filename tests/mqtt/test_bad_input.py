@@ -1,6 +1,7 @@
 """Whatever a client sends: a clear refusal, nothing stored, no log line of ours that looks like a defect."""
 
 import asyncio
+import json
 import logging
 import struct
 
@@ -218,23 +219,32 @@ async def test_long_publish_is_refused_and_read_to_its_end_311(endpoint: Endpoin
     assert [line for line in endpoint.notes.lines if "bytes" in line[1]]
 
 
+async def test_the_largest_batch_is_taken_as_over_http(endpoint: Endpoint) -> None:
+    client = await endpoint.device(5)
+    text = "x" * 2_000
+    batch = json.dumps([{"temp_c": number, "text": text} for number in range(500)]).encode()
+    await client.send(wire.publish(TOPIC, batch, 4, version=5))
+    assert (await client.receive()).packet_id == 4
+    assert len(endpoint.stored()) == 500
+
+
 async def test_long_publish_with_qos_0_is_skipped_311(endpoint: Endpoint) -> None:
     client = await endpoint.device(4)
-    await client.send(wire.publish(TOPIC, b"x" * 100_000, qos=0), wire.PING)
+    await client.send(wire.publish(TOPIC, b"x" * 2_000_000, qos=0), wire.PING)
     assert (await client.receive()).kind == 13
     assert len(endpoint.notes.lines) == 1
 
 
 async def test_long_packet_ends_the_connection_5(endpoint: Endpoint) -> None:
     client = await endpoint.device(5)
-    await client.send(wire.publish(TOPIC, b"x" * 100_000, version=5)[:200])
+    await client.send(wire.publish(TOPIC, b"x" * 2_000_000, version=5)[:200])
     answer = await client.receive()
     assert (answer.kind, answer.reason) == (14, 0x95)
 
 
 async def test_long_subscribe_ends_the_connection_311(endpoint: Endpoint) -> None:
     client = await endpoint.device(4)
-    await client.send(wire.subscribe(*["a" * 1000] * 100))
+    await client.send(wire.subscribe(*["a" * 1000] * 1100))
     assert await client.rest() == b""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from roost.core.errors import Invalid, Unavailable
 from roost.mqtt import subscriptions
-from roost.mqtt.connection import FULL, RECEIVE_MAXIMUM
+from roost.mqtt.connection import FULL, PACKET_LIMIT_BYTES, RECEIVE_MAXIMUM
 from roost.telemetry import ingest as ingest_module
 from tests.mqtt import wire
 from tests.mqtt.conftest import OTHER_TOKEN, TOKEN, Endpoint
@@ -49,7 +49,7 @@ async def test_the_terms_of_mqtt_5(endpoint: Endpoint) -> None:
         b"\x21" + struct.pack(">H", RECEIVE_MAXIMUM),
         b"\x22\x00\x10",  # topic aliases
         b"\x24\x01",  # QoS 1
-        b"\x27" + struct.pack(">I", 65536),
+        b"\x27" + struct.pack(">I", PACKET_LIMIT_BYTES),
         b"\x29\x00",
         b"\x2a\x00",
         b"\x12\x00\x16roost-",  # the client id that it was given
