@@ -31,6 +31,7 @@ from roost.telemetry.refusals import Refusal
 DEVICE_TYPE = "hub"
 GIGABYTE = 10**9
 LONGEST_RETRY_S = 10.0
+FAREWELL_S = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class HostDevice:
         self._sampling = sampling
         self._registry_changed = asyncio.Event()
         self._identity: DeviceIdentity | None = None
+        self._stopping = False
         self._registering = False
         self._failing = False
         self._task: asyncio.Task[None] | None = None
@@ -58,10 +60,14 @@ class HostDevice:
         self._task = asyncio.create_task(self._run(), name="host-device")
 
     async def stop(self) -> None:
-        """End after the sample under way."""
+        """End after the sample or transaction under way; one that hangs is cut off."""
         self._unsubscribe()
+        self._stopping = True
+        self._registry_changed.set()
         if self._task is not None:
-            self._task.cancel()
+            _, hanging = await asyncio.wait({self._task}, timeout=FAREWELL_S)
+            for task in hanging:
+                task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
@@ -73,13 +79,13 @@ class HostDevice:
 
     async def _run(self) -> None:
         uid = await self._sampling.run(lambda: host_uid(self._settings.data_dir))
-        while True:
+        while not self._stopping:
             self._registry_changed.clear()
             try:
                 self._identity = await self._find_or_register(uid)
             except (RoostError, SQLAlchemyError, OSError) as error:
                 self._note_failure(f"This machine could not be looked up as a device: {error}")
-                await asyncio.sleep(min(LONGEST_RETRY_S, self._settings.host_sample_interval_s))
+                await self._changes_within(min(LONGEST_RETRY_S, self._settings.host_sample_interval_s))
                 continue
             if self._identity is None:
                 _log.info("This machine's device has been deleted; it sends nothing.")
@@ -94,12 +100,16 @@ class HostDevice:
             await self._sample(identity)
             # In step with the clock, but never twice to catch up.
             due = max(due + self._settings.host_sample_interval_s, loop.time())
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._registry_changed.wait()
-            except TimeoutError:
-                continue
-            return
+            if await self._changes_within(due - loop.time()):
+                return
+
+    async def _changes_within(self, seconds: float) -> bool:
+        """Wait that long; True, and at once, when the registry changes or the hub stops."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._registry_changed.wait()
+        except TimeoutError:
+            return False
 
     async def _sample(self, identity: DeviceIdentity) -> None:
         try:
