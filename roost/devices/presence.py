@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from roost.core.bus import Bus
 from roost.core.clock import Clock, from_ms
 from roost.core.database import Database
@@ -195,8 +197,8 @@ class Presence:
         try:
             await self._commit_changes()
             await self._flush_seen()
-        except Exception:
-            logger.exception("The devices' last presence could not be written.")
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("The devices' last presence could not be written: %s", error)
         for future in self._settled:
             future.cancel()
 

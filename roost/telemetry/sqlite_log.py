@@ -33,11 +33,27 @@ SLICE_MESSAGE_IDS = 100_000
 SLICE_AGE_MS = 24 * 3600 * 1000
 RESEND_WINDOW_MS = 24 * 3600 * 1000
 RESEND_SLICES = 8
+LOCK_FILE = "lock"
 INSERT_SIZES = (1024, 128, 16, 4, 1)
 
 _encode = msgspec.json.Encoder().encode
 _INSERT = f"INSERT INTO head({slices.COLUMNS}) VALUES "  # noqa: S608 - own words
 _INSERTS = {size: _INSERT + ",".join(["(?,?,?,?,?,?,?,?)"] * size) for size in INSERT_SIZES}
+
+
+def in_use(folder: Path) -> bool:
+    """Whether another process is writing the log in this folder."""
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 class SqliteLog:
@@ -122,7 +138,7 @@ class SqliteLog:
     def _take_folder(self) -> None:
         """Two hubs on one folder would each believe to be the only writer. The lock ends with the process."""
         if self._lock is None:
-            self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

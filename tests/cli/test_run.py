@@ -66,6 +66,11 @@ def test_a_bad_value(tmp_path: Path, flags: list[str], words: list[str]) -> None
     assert "hunter2" not in done.stderr
 
 
+def test_a_data_folder_that_another_hub_uses(fresh_server: FreshServer, tmp_path: Path) -> None:
+    server = fresh_server()
+    assert_one_sentence(run(tmp_path, "--data-dir", str(server.data_dir)), "already using", "--data-dir")
+
+
 def test_a_bad_value_in_the_environment(tmp_path: Path) -> None:
     assert_one_sentence(run(tmp_path, DATABASE_URL="oracle:x"), "--database-url")
 
