@@ -1,7 +1,6 @@
 """Who is there, since when, and why not."""
 
 import asyncio
-import time
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -240,20 +239,9 @@ async def test_a_database_that_is_away_loses_no_change(hub: Hub, owner: Owner, m
     assert failed
 
 
-async def test_hearing_a_device_that_is_there_costs_next_to_nothing(hub: Hub, owner: Owner) -> None:
+async def test_hearing_a_device_that_is_there_changes_nothing(hub: Hub, owner: Owner) -> None:
     device_id, _ = await hub.add_device(owner, "lamp-1")
-    now_ms, seen = hub.clock.now_ms(), hub.presence.seen
-    seen(device_id, now_ms)
+    for _ in range(1_000):
+        hub.presence.seen(device_id, hub.clock.now_ms())
     await settle(hub.presence)
-    best_s = min(_timed(lambda: seen(device_id, now_ms)) for _ in range(5))
-    # 0.1 µs where it was written; the bound only notices when somebody puts work onto the path of every message.
-    assert best_s < 2e-6
     assert len(hub.published("device.status_changed")) == 1
-
-
-def _timed(call: object) -> float:
-    assert callable(call)
-    started = time.thread_time()
-    for _ in range(10_000):
-        call()
-    return (time.thread_time() - started) / 10_000
