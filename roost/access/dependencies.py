@@ -24,10 +24,15 @@ async def _principal(
         raise Unauthorized("Sign in first: this needs an access token as `Authorization: Bearer …`.")
     state = request.app.state
     principal = await authenticate(state.database, state.tokens, token)
-    missing = [scope for scope in scopes.scopes if not principal.has(scope)]
+    ensure_scopes(principal, scopes.scopes)
+    return principal
+
+
+def ensure_scopes(principal: UserPrincipal, scopes: list[str]) -> None:
+    """Raise Forbidden unless some role of the user carries every one of the scopes."""
+    missing = [scope for scope in scopes if not principal.has(scope)]
     if missing:
         raise Forbidden(f"This needs the scope {missing[0]}, which none of your roles carries.", code="missing_scope")
-    return principal
 
 
 def requires(*scopes: str) -> Any:

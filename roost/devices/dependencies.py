@@ -8,9 +8,10 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
 from roost.access.authentication import authenticate
+from roost.access.dependencies import ensure_scopes
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
-from roost.core.errors import Forbidden, Unauthorized
+from roost.core.errors import Unauthorized
 from roost.devices.identities import TOKEN_PREFIX, DeviceIdentities, DeviceIdentity
 
 _header = APIKeyHeader(
@@ -58,9 +59,7 @@ async def _caller(
         raise Unauthorized("This needs a device's token (X-Device-Token) or a signed-in user.")
     state = request.app.state
     principal = await authenticate(state.database, state.tokens, bearer)
-    missing = [scope for scope in scopes.scopes if not principal.has(scope)]
-    if missing:
-        raise Forbidden(f"This needs the scope {missing[0]}, which none of your roles carries.", code="missing_scope")
+    ensure_scopes(principal, scopes.scopes)
     return principal
 
 
