@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 import roost
 from roost.access import endpoints as access_endpoints
+from roost.access.audit import log as audit
 from roost.access.authentication import authenticate
 from roost.access.passwords import Passwords
 from roost.access.sessions import Sessions
@@ -57,6 +58,7 @@ from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
 
 SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
+AUDIT_KEY_FILE = "audit_key"
 
 Announce = Callable[[str], None]
 
@@ -140,6 +142,7 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     await migrate_at_start(settings)
     state.database = Database(settings)
     rooms.push_async_callback(state.database.dispose)
+    audit.use_key(state.database, audit_secret(settings))
     state.bus = Bus()
     rooms.push_async_callback(state.bus.close)
     state.outbox = Outbox(state.database, state.bus, state.clock)
@@ -222,6 +225,13 @@ def signing_secret(settings: Settings) -> str:
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
     return load_or_create(settings.data_dir / SECRET_FILE)
+
+
+def audit_secret(settings: Settings) -> str:
+    """The key of the audit log's seals: from the settings, or else generated in the data folder. Raises OSError."""
+    if settings.audit_key is not None:
+        return settings.audit_key.get_secret_value()
+    return load_or_create(settings.data_dir / AUDIT_KEY_FILE)
 
 
 def _operation_id(route: APIRoute) -> str:

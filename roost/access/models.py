@@ -9,9 +9,14 @@ from roost.core.database import Base, BigId, UtcDateTime
 
 
 class User(Base):
-    """Someone who signs in. The `_key` columns hold the normalised spelling that has to be unique."""
+    """Someone who signs in. The `_key` columns hold the normalised spelling that has to be unique.
+
+    `password_hash` is empty for somebody who only signs in elsewhere (OIDC) or has not chosen a password yet.
+    """
 
     __tablename__ = "users"
+    # Here and below: an id is never given twice, since tokens and the audit log go on naming what was deleted.
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     username: Mapped[str] = mapped_column(String(64))
@@ -19,8 +24,9 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(255))
     email_key: Mapped[str] = mapped_column(String(1024), unique=True)
     full_name: Mapped[str | None] = mapped_column(String(120))
-    password_hash: Mapped[str] = mapped_column(String(255))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
+    last_sign_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -29,6 +35,7 @@ class Organization(Base):
     """A tenant: nothing of one is visible from another."""
 
     __tablename__ = "organizations"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(String(120))
@@ -44,6 +51,8 @@ class GrantRow(Base):
         CheckConstraint("home_id IS NULL OR organization_id IS NOT NULL", name="home_in_organization"),
         Index("ix_grants_user_id", "user_id"),
         Index("ix_grants_organization_id", "organization_id"),
+        Index("ix_grants_home_id", "home_id"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -58,7 +67,11 @@ class Session(Base):
     """One sign-in on one client, with the refresh tokens that descend from it (their family)."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_user_id", "user_id"), Index("ix_sessions_expires_at", "expires_at"))
+    __table_args__ = (
+        Index("ix_sessions_user_id", "user_id"),
+        Index("ix_sessions_expires_at", "expires_at"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -66,6 +79,9 @@ class Session(Base):
     used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    method: Mapped[str] = mapped_column(String(16), server_default="password")
+    address: Mapped[str | None] = mapped_column(String(64))
+    user_agent: Mapped[str | None] = mapped_column(String(255))
 
     user: Mapped[User] = relationship(lazy="raise")
 

@@ -59,25 +59,38 @@ class ScopeReach:
 
 @dataclass(frozen=True, slots=True)
 class UserPrincipal:
-    """A signed-in user with the grants of this moment."""
+    """A signed-in user with the grants of this moment.
+
+    Exactly one of `session_id` and `api_token_id` is set. An API token narrows every grant to `allowed_scopes` and, if
+    `only_organization_id` is set, to what happens in that organization; it never adds to what its user may do.
+    """
 
     user_id: int
     email: str
     username: str
-    session_id: int
+    session_id: int | None
     grants: tuple[Grant, ...]
+    api_token_id: int | None = None
+    allowed_scopes: frozenset[str] | None = None
+    only_organization_id: int | None = None
 
     def has(self, scope: str) -> bool:
         """Whether the scope counts anywhere at all."""
-        return any(grant.allows(scope) for grant in self.grants)
+        return self._permits(scope) and any(grant.allows(scope) for grant in self.grants)
 
     def can(self, scope: str, organization_id: int | None, home_id: int | None = None) -> bool:
         """Whether one grant carries the scope and reaches that organization (and home)."""
+        if not self._permits(scope):
+            return False
+        if self.only_organization_id is not None and organization_id != self.only_organization_id:
+            return False
         return any(grant.allows(scope) and grant.covers(organization_id, home_id) for grant in self.grants)
 
     def reach(self, scope: str) -> ScopeReach:
         """Where the scope counts."""
         everywhere, organizations, homes = False, set[int](), set[tuple[int, int]]()
+        if not self._permits(scope):
+            return ScopeReach(False, frozenset(), frozenset())
         for grant in self.grants:
             if not grant.allows(scope):
                 continue
@@ -89,7 +102,18 @@ class UserPrincipal:
                 homes.add((grant.organization_id, grant.home_id))
             elif ROLES[grant.role].reach == "organization":
                 organizations.add(grant.organization_id)
+        only = self.only_organization_id
+        if only is not None:
+            if everywhere or only in organizations:
+                organizations = {only}
+            else:
+                organizations.clear()
+            homes = {(organization_id, home_id) for organization_id, home_id in homes if organization_id == only}
+            everywhere = False
         return ScopeReach(everywhere, frozenset(organizations), frozenset(homes))
+
+    def _permits(self, scope: str) -> bool:
+        return self.allowed_scopes is None or scope in self.allowed_scopes
 
     @property
     def roles(self) -> list[str]:
@@ -99,12 +123,38 @@ class UserPrincipal:
     @property
     def scopes(self) -> list[str]:
         """Every scope that counts anywhere, sorted."""
-        return scopes_of(self.grants)
+        return [scope for scope in scopes_of(self.grants) if self._permits(scope)]
 
     @property
     def organization_ids(self) -> list[int]:
         """The organizations that the caller belongs to, oldest first."""
-        return sorted({grant.organization_id for grant in self.grants if grant.organization_id is not None})
+        own = {grant.organization_id for grant in self.grants if grant.organization_id is not None}
+        return sorted(own if self.only_organization_id is None else own & {self.only_organization_id})
+
+    def manages(self, others: tuple[Grant, ...]) -> bool:
+        """Whether the caller stands, wherever the others count, at least as high as each of them.
+
+        Nobody changes, resets or removes a user of whose grants this is not true, nor gives a role of which it is not.
+        """
+        return all(self._manages(other) for other in others)
+
+    def _manages(self, other: Grant) -> bool:
+        wanted = ROLES.get(other.role)
+        if wanted is None or not all(self._permits(scope) for scope in wanted.scopes):
+            return False
+        if self.only_organization_id is not None and other.organization_id != self.only_organization_id:
+            return False
+        return any(
+            other.role in ROLES[own.role].manages and _encloses(own, other) for own in self.grants if own.role in ROLES
+        )
+
+
+def _encloses(own: Grant, other: Grant) -> bool:
+    if ROLES[own.role].reach == "all":
+        return True
+    if ROLES[other.role].reach == "all" or own.home_id is not None:
+        return False
+    return own.organization_id is not None and own.organization_id == other.organization_id
 
 
 def scopes_of(grants: tuple[Grant, ...]) -> list[str]:

@@ -9,10 +9,15 @@ RoleName = Literal["viewer", "editor", "owner", "technician", "staff", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A name for a set of scopes, and what a grant of it is bound to."""
+    """A name for a set of scopes, what a grant of it is bound to, and whom its holder may appoint and dismiss there.
+
+    `manages` is an order of trust, not of scopes: a technician writes telemetry, which no owner does by hand, and
+    still an owner decides who is one.
+    """
 
     scopes: frozenset[str]
     reach: Reach
+    manages: frozenset[str] = frozenset()
 
 
 def _both(*things: str) -> frozenset[str]:
@@ -28,11 +33,11 @@ _ADMIN = _OWNER | _TECHNICIAN | _STAFF | {"ops:write", "admin"}
 
 ROLES: dict[str, Role] = {
     "viewer": Role(_VIEWER, "organization"),
-    "editor": Role(_EDITOR, "organization"),
-    "owner": Role(_OWNER, "organization"),
+    "editor": Role(_EDITOR, "organization", frozenset({"viewer", "editor", "technician"})),
+    "owner": Role(_OWNER, "organization", frozenset({"viewer", "editor", "technician", "owner"})),
     "technician": Role(_TECHNICIAN, "homes"),
     "staff": Role(_STAFF, "all"),
-    "admin": Role(_ADMIN, "all"),
+    "admin": Role(_ADMIN, "all", frozenset({"viewer", "editor", "technician", "owner", "staff", "admin"})),
 }
 
 SCOPES: dict[str, str] = {

@@ -101,8 +101,11 @@ class Database:
         url = driver_url(settings.database_url)
         self.dialect: DialectName = "sqlite" if url.get_backend_name() == "sqlite" else "postgresql"
         self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgres_engine(url)
-        self._readers = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._writers = async_sessionmaker(self.engine.execution_options(**{_WRITE: True}), expire_on_commit=False)
+        # Copied into the `info` of every session: what rooms want to find there.
+        self.session_info: dict[str, Any] = {}
+        options: dict[str, Any] = {"expire_on_commit": False, "info": self.session_info}
+        self._readers = async_sessionmaker(self.engine, **options)
+        self._writers = async_sessionmaker(self.engine.execution_options(**{_WRITE: True}), **options)
         self._write_turn = asyncio.Lock()
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
 
@@ -143,8 +146,8 @@ class Database:
         relay = False
         async with self._writers() as session, session.begin():
             yield session
-            hooks: list[Hook] = session.info.pop(_BEFORE_COMMIT, [])
-            for hook in hooks:
+            hooks: list[tuple[int, Hook]] = session.info.pop(_BEFORE_COMMIT, [])
+            for _, hook in sorted(hooks, key=lambda entry: entry[0]):
                 await hook(session)
                 relay = True
         if relay:
@@ -156,9 +159,12 @@ class Database:
         await self.engine.dispose()
 
 
-def before_commit(session: AsyncSession, hook: Hook) -> None:
-    """Run `hook(session)` as the last thing before a write session commits."""
-    session.info.setdefault(_BEFORE_COMMIT, []).append(hook)
+def before_commit(session: AsyncSession, hook: Hook, *, rank: int) -> None:
+    """Run `hook(session)` as the last thing before a write session commits, after those of lower rank.
+
+    Hooks take locks that last until the commit; the ranks see to it that everybody takes them in the same order.
+    """
+    session.info.setdefault(_BEFORE_COMMIT, []).append((rank, hook))
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:

@@ -59,6 +59,8 @@ class Edge:
         given = Headers(scope=scope).get("x-request-id")
         request_id = given if given is not None and sane_request_id(given) else new_request_id()
         token = logs.request_id.set(request_id)
+        client = scope.get("client")
+        address = logs.client_address.set(client[0] if client else None)
         scope["roost.path"] = scope["path"]
         try:
             if scope["type"] == "websocket":
@@ -67,6 +69,7 @@ class Edge:
                 await self._http(scope, receive, send, request_id)
         finally:
             logs.request_id.reset(token)
+            logs.client_address.reset(address)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from roost.core.clock import rfc3339
 from roost.core.ids import redact
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
 
 # What every record carries anyway; everything else came in by `extra=` and is written out.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}

@@ -31,6 +31,7 @@ _KEEP = timedelta(hours=1)
 _PRUNE_EVERY_S = 600.0
 # An arbitrary number that no other lock of the application uses.
 _ORDER_LOCK = 7_303_014
+_RANK = 1
 
 
 class OutboxRow(Base):
@@ -50,7 +51,7 @@ def add(session: AsyncSession, subject: str, message: dict[str, Any]) -> None:
     pending = session.info.get(_PENDING)
     if pending is None:
         pending = session.info[_PENDING] = []
-        before_commit(session, _write)
+        before_commit(session, _write, rank=_RANK)
     pending.append({"subject": subject, "message": message})
 
 

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         validation_alias=_names("ROOST_SECRET_KEY", "SECRET_KEY", "JWT_SECRET"),
         description="Key that signs access tokens, 32 characters or more; otherwise generated in the data folder.",
     )
+    audit_key: SecretStr | None = Field(
+        default=None,
+        description="Key that seals the audit log, 32 characters or more; otherwise generated in the data folder.",
+    )
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
         default="HS256",
         validation_alias=_names("ROOST_JWT_ALGORITHM", "JWT_ALGORITHM"),
@@ -123,7 +127,7 @@ class Settings(BaseSettings):
     def _upper_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "audit_key")
     @classmethod
     def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from roost.access.models import Organization
 from roost.core.database import Base, BigId, UtcDateTime
-from roost.places.models import Home
+from roost.places.models import Home, Room
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -49,7 +49,7 @@ class Device(Base):
     type: Mapped[str | None] = mapped_column(String(40))
     organization_id: Mapped[int | None] = mapped_column(ForeignKey(Organization.id, ondelete="CASCADE"))
     home_id: Mapped[int | None] = mapped_column(ForeignKey(Home.id, ondelete="SET NULL"))
-    room_id: Mapped[int | None] = mapped_column(BigId)
+    room_id: Mapped[int | None] = mapped_column(ForeignKey(Room.id, ondelete="SET NULL"))
     firmware_version: Mapped[str | None] = mapped_column(String(64))
     capabilities: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     pairing_key_hash: Mapped[str | None] = mapped_column(String(64))
@@ -106,12 +106,13 @@ class PairingCode(Base):
     __table_args__ = (
         Index("ix_pairing_codes_organization_id", "organization_id"),
         Index("ix_pairing_codes_home_id", "home_id"),
+        Index("ix_pairing_codes_room_id", "room_id"),
     )
 
     device_id: Mapped[int] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey(Organization.id, ondelete="CASCADE"))
     home_id: Mapped[int | None] = mapped_column(ForeignKey(Home.id, ondelete="SET NULL"))
-    room_id: Mapped[int | None] = mapped_column(BigId)
+    room_id: Mapped[int | None] = mapped_column(ForeignKey(Room.id, ondelete="SET NULL"))
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     code_hash: Mapped[str] = mapped_column(String(64))
     wrong_tries: Mapped[int] = mapped_column(default=0)

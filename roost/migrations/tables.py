@@ -1,6 +1,9 @@
 """Every table of the application in one metadata: importing this imports the models of all rooms."""
 
+import roost.access.audit.models
+import roost.access.credentials.models
 import roost.access.models
+import roost.access.organizations.models
 import roost.core.idempotency
 import roost.core.outbox
 import roost.devices.models

@@ -94,7 +94,7 @@ async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:
         async def fail(_session: object) -> None:
             raise OSError("The disk is full.")
 
-        before_commit(session, fail)
+        before_commit(session, fail, rank=0)
         return {"status": "stored"}
 
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://hub") as client:

@@ -146,7 +146,7 @@ def test_alembic_up_and_down(settings: Settings) -> None:
     for arguments in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "+1")):
         done = run_alembic(settings, *arguments)
         assert done.returncode == 0, done.stderr
-    assert "0001" in run_alembic(settings, "current").stdout
+    assert runner.newest_revision() in run_alembic(settings, "current").stdout
 
 
 def test_references_that_break_stop_the_migration(tmp_path: Path) -> None:

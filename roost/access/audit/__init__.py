@@ -1,0 +1,1 @@
+"""Who did what, on what, from where, when, and how it ended: append-only and chained."""

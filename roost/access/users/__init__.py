@@ -1,0 +1,1 @@
+"""People as those see and change them who may: profiles, and the administration of users."""
