@@ -26,6 +26,7 @@ from roost.core.bus import Bus
 from roost.core.clock import SystemClock
 from roost.core.database import Database
 from roost.core.http import PREFIX, BodyGuard, Cors, Edge, TwinPaths
+from roost.core.mail import mailer_for
 from roost.core.outbox import Outbox
 from roost.core.secrets import load_or_create
 from roost.core.settings import Settings
@@ -143,6 +144,7 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.database = Database(settings)
     rooms.push_async_callback(state.database.dispose)
     audit.use_key(state.database, audit_secret(settings))
+    state.mailer = mailer_for(settings)
     state.bus = Bus()
     rooms.push_async_callback(state.bus.close)
     state.outbox = Outbox(state.database, state.bus, state.clock)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -110,6 +111,20 @@ class Settings(BaseSettings):
         description="Seconds between two samples of this machine's own load and temperature.",
     )
     host_device: bool = Field(default=True, description="Whether this machine itself is a device of the hub.")
+    public_url: str | None = Field(
+        default=None,
+        description="How people reach the hub, such as https://roost.example.org; links in mails start with it.",
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server: smtps://name:password@host or smtp://host:587; without one, links are shown instead.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        max_length=255,
+        pattern=r"^[^\r\n]*[^@\s<>]+@[^@\s<>]+>?$",
+        description="Sender of the hub's mails, such as Roost <roost@example.org>.",
+    )
     pairing_code_expire_s: int = Field(
         default=600, ge=1, le=600, description="Seconds that a pairing code is good for."
     )
@@ -134,6 +149,22 @@ class Settings(BaseSettings):
             raise ValueError(f"it must have at least {_SHORTEST_SECRET} characters")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
+            raise ValueError("it must be like https://roost.example.org")
+        return value.rstrip("/") if value else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value() if value else "")
+        if value is not None and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
+            raise ValueError("it must start with smtp:// or smtps:// and name a server")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
@@ -146,6 +177,13 @@ class Settings(BaseSettings):
     def _cert_with_key(self) -> "Settings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_complete(self) -> "Settings":
+        # What a request says about its own address is no ground for a link that goes to somebody else.
+        if self.smtp_url is not None and (self.mail_from is None or self.public_url is None):
+            raise ValueError("smtp_url needs mail_from and public_url: set all three or no smtp_url")
         return self
 
     @property

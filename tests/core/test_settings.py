@@ -82,6 +82,10 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         {"tls_cert": "cert.pem"},
         {"jwt_algorithm": "none"},
         {"log_level": "loud"},
+        {"public_url": "roost.example.org"},
+        {"mail_from": "Roost"},
+        {"smtp_url": "mail.example.org"},
+        {"smtp_url": "smtp://mail.example.org"},
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
