@@ -45,7 +45,7 @@ class Postbox:
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.signed_in.append((data.login.decode(), data.password.decode()))
-        return AuthResult(success=data.password == b"p@ss/word")
+        return AuthResult(success=data.password == b"p@ss/word", handled=False)
 
 
 StartServer = Callable[..., tuple[Postbox, str]]
