@@ -1,8 +1,8 @@
 """What operations remember."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import String
+from sqlalchemy import BigInteger, Date, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from roost.core.database import Base, UtcDateTime
@@ -15,3 +15,13 @@ class HostRegistration(Base):
 
     device_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class HomeMessages(Base):
+    """How many messages the devices of a home sent on a day (UTC). A plain id: what was counted outlives the home."""
+
+    __tablename__ = "home_messages"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    home_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    messages: Mapped[int] = mapped_column(BigInteger)

@@ -1,31 +1,31 @@
-"""How much the hub has to do: requests in the last minute and what is open at the moment."""
+"""How much the hub has to do: requests in the last minute, what is open at the moment, how requests ended."""
 
-from collections import deque
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost.core.clock import Clock
+from roost.ops.counting import PerSecond
 
 WINDOW_S = 60
 
 
 class Traffic:
-    """Counts requests by the second, for the last minute, and those that are open now."""
+    """Counts requests by the second, for the last minute, those that are open now, and answers by their class."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seconds: deque[tuple[int, int]] = deque()
-        self._second = 0
-        self._count = 0
+        self._begun = PerSecond(clock, WINDOW_S)
         self.open = 0
+        # "2xx", "4xx" …: counted since the process started.
+        self.answers: dict[str, int] = {}
 
     def begin(self) -> None:
         """A request or socket begins."""
         self.open += 1
-        second = int(self._clock.monotonic())
-        if second != self._second:
-            self._turn(second)
-        self._count += 1
+        self._begun.add()
+
+    def answered(self, status: int) -> None:
+        """A request is answered with this status."""
+        kind = f"{status // 100}xx"
+        self.answers[kind] = self.answers.get(kind, 0) + 1
 
     def end(self) -> None:
         """It has ended."""
@@ -34,15 +34,7 @@ class Traffic:
     @property
     def requests_per_minute(self) -> int:
         """Requests begun in the last 60 s."""
-        self._turn(int(self._clock.monotonic()))
-        return sum(count for _, count in self._seconds) + self._count
-
-    def _turn(self, second: int) -> None:
-        if self._count:
-            self._seconds.append((self._second, self._count))
-        self._second, self._count = second, 0
-        while self._seconds and self._seconds[0][0] <= second - WINDOW_S:
-            self._seconds.popleft()
+        return self._begun.total()
 
 
 class TrafficCounter:
@@ -56,8 +48,15 @@ class TrafficCounter:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        self._traffic.begin()
+        traffic = self._traffic
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                traffic.answered(message["status"])
+            await send(message)
+
+        traffic.begin()
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, counting if scope["type"] == "http" else send)
         finally:
-            self._traffic.end()
+            traffic.end()

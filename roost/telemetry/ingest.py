@@ -6,6 +6,7 @@ anyone told. What is refused is told in the same order, through the same queue.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -56,6 +57,15 @@ class Accepted(NamedTuple):
     messages: list[Message]
 
 
+class Commit(NamedTuple):
+    """One attempt to put a group on disk: when it began (ns since 1970), how long it took, and whether it held."""
+
+    messages: int
+    began_ns: int
+    took_s: float
+    stored: bool
+
+
 class Ingest:
     def __init__(
         self, log: Log, clock: Clock, rate_per_minute: int, seen: Callable[[int, int], None] = lambda *_: None
@@ -64,6 +74,7 @@ class Ingest:
         self.rate = MessageRate(rate_per_minute)
         self.accepted_total = 0
         self.refused_total = 0
+        self.refused_by_code: dict[str, int] = {}
         self._log = log
         self._now_ms = clock.now_ms
         self._seen = seen
@@ -73,6 +84,7 @@ class Ingest:
         self._work = asyncio.Event()
         self._room: list[Callable[[], None]] = []
         self._listeners: list[Callable[[list[Committed]], None]] = []
+        self._commit_watchers: list[Callable[[Commit], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._away = False
@@ -92,6 +104,11 @@ class Ingest:
     def full(self) -> bool:
         return self._waiting >= FULL_MESSAGES or self._waiting_bytes >= FULL_BYTES
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Messages, and bytes of them, that have been taken and wait for their commit."""
+        return self._waiting, self._waiting_bytes
+
     def when_room(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once, as soon as messages are welcome again."""
         self._room.append(callback)
@@ -101,6 +118,11 @@ class Ingest:
         """Hands every committed group to `listener`, on the event loop; returns how to end it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def watch_commits(self, watcher: Callable[[Commit], None]) -> Callable[[], None]:
+        """Tells `watcher` of every commit, also of one that failed; returns how to end it."""
+        self._commit_watchers.append(watcher)
+        return lambda: self._commit_watchers.remove(watcher)
 
     def submit(self, device: DeviceIdentity, kind: str, body: bytes, sink: Sink, token: object) -> None:
         """Takes one request or PUBLISH; the answer comes to `sink`. Never blocks, never raises on bad input."""
@@ -170,7 +192,11 @@ class Ingest:
                 messages.append(message)
         failure = None
         if messages:
+            began_ns, began = time.time_ns(), time.perf_counter()
             failure = await self._append(device_ids, messages)
+            commit = Commit(len(messages), began_ns, time.perf_counter() - began, failure is None)
+            for watcher in self._commit_watchers:
+                watcher(commit)
         self._answer(group, failure)
         if failure is None:
             self.accepted_total += len(messages)
@@ -201,6 +227,7 @@ class Ingest:
             refusal = entry.refusal or failure
             if refusal is not None:
                 self.refused_total += 1
+                self.refused_by_code[refusal.code] = self.refused_by_code.get(refusal.code, 0) + 1
             sink = entry.sink
             sink.settle(entry.token, refusal)
             sinks[id(sink)] = sink

@@ -262,9 +262,18 @@ def upgrade() -> None:
             "ix_resident_events_resident_id_occurred_at", ["resident_id", "occurred_at"], unique=False
         )
 
+    op.create_table(
+        "home_messages",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("home_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "home_id", name=op.f("pk_home_messages")),
+    )
+
 
 def downgrade() -> None:
     """Without them."""
+    op.drop_table("home_messages")
     with op.batch_alter_table("resident_events", schema=None) as batch_op:
         batch_op.drop_index("ix_resident_events_resident_id_occurred_at")
 
