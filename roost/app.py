@@ -16,7 +16,11 @@ from starlette.middleware import Middleware
 import roost
 from roost.access import endpoints as access_endpoints
 from roost.access.audit import log as audit
-from roost.access.authentication import authenticate
+from roost.access.audit.journal import AuditJournal
+from roost.access.audit.keys import audit_key
+from roost.access.audit.refusals import Refusals
+from roost.access.authentication import UserAuthentication
+from roost.access.credentials.api_tokens import ApiTokens
 from roost.access.passwords import Passwords
 from roost.access.sessions import Sessions
 from roost.access.tokens import AccessTokens
@@ -34,6 +38,7 @@ from roost.devices import endpoints as device_endpoints
 from roost.devices.admission import Admission
 from roost.devices.identities import DeviceIdentities
 from roost.devices.logs import DeviceLogs
+from roost.devices.placed import PlacedDevices
 from roost.devices.ports import NoPendingWork
 from roost.devices.presence import Presence
 from roost.devices.timers import Housekeeping
@@ -59,7 +64,6 @@ from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
 
 SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
-AUDIT_KEY_FILE = "audit_key"
 
 Announce = Callable[[str], None]
 
@@ -72,7 +76,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
     """
     chosen = settings or Settings()
     clock = SystemClock()
-    traffic = Traffic(clock)
+    traffic, refusals = Traffic(clock), Refusals()
     app = FastAPI(
         title="Roost",
         version=roost.__version__,
@@ -83,7 +87,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
         generate_unique_id_function=_operation_id,
         lifespan=_lifespan,
         middleware=[
-            Middleware(Edge),
+            Middleware(Edge, on_refusal=refusals),
             Middleware(TrafficCounter, traffic=traffic),
             Middleware(Cors, origins=chosen.cors_origins),
             Middleware(TwinPaths),
@@ -93,6 +97,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
     app.state.settings = chosen
     app.state.clock = clock
     app.state.traffic = traffic
+    app.state.refusals = refusals
     app.state.announce = announce or _print_line
     problems.install(app)
     _add_routes(app)
@@ -143,18 +148,25 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     await migrate_at_start(settings)
     state.database = Database(settings)
     rooms.push_async_callback(state.database.dispose)
-    audit.use_key(state.database, audit_secret(settings))
+    audit.use_key(state.database, audit_key(settings))
     state.mailer = mailer_for(settings)
     state.bus = Bus()
     rooms.push_async_callback(state.bus.close)
     state.outbox = Outbox(state.database, state.bus, state.clock)
     await state.outbox.start()
     rooms.push_async_callback(state.outbox.stop)
+    state.audit = state.refusals.journal = AuditJournal(state.database, state.clock)
+    await state.audit.start()
+    rooms.push_async_callback(state.audit.stop)
 
 
 async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
     state.tokens = AccessTokens(settings, signing_secret(settings), state.clock)
+    api_tokens = ApiTokens(state.database, state.clock, state.bus)
+    api_tokens.start()
+    rooms.push_async_callback(api_tokens.stop)
+    state.authentication = UserAuthentication(state.database, state.tokens, api_tokens)
     state.passwords = Passwords()
     rooms.callback(state.passwords.close)
     state.sessions = Sessions(state.database, settings, state.tokens, state.passwords, state.clock)
@@ -173,6 +185,7 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     offline_after_s = state.settings.device_offline_after_s
     state.presence = Presence(state.database, state.clock, state.bus, offline_after_s=offline_after_s)
     state.device_logs = DeviceLogs(state.database, state.clock, state.bus)
+    state.devices_in_places = PlacedDevices()
     state.device_admission = Admission(state.database, state.clock)
     state.pending_work = NoPendingWork()
     for room in (state.presence, state.device_logs, Housekeeping(state.database, state.clock)):
@@ -190,7 +203,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
 
 async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
-    state.live = Live(state.database, state.tokens, state.clock, state.bus, state.ingest)
+    state.live = Live(state.database, state.authentication, state.clock, state.bus, state.ingest)
     rooms.callback(state.live.stop)
     state.mqtt = MqttServer(
         settings,
@@ -201,7 +214,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         bus=state.bus,
         reports=DeviceReports(state.presence, state.device_logs),
         directory=DeviceDirectory(state.database, state.store, state.presence),
-        authenticate_user=lambda token: authenticate(state.database, state.tokens, token),
+        authenticate_user=state.authentication.authenticate,
         clock=state.clock,
     )
     sampling = Sampling(HostSampler(settings.data_dir))
@@ -227,13 +240,6 @@ def signing_secret(settings: Settings) -> str:
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
     return load_or_create(settings.data_dir / SECRET_FILE)
-
-
-def audit_secret(settings: Settings) -> str:
-    """The key of the audit log's seals: from the settings, or else generated in the data folder. Raises OSError."""
-    if settings.audit_key is not None:
-        return settings.audit_key.get_secret_value()
-    return load_or_create(settings.data_dir / AUDIT_KEY_FILE)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -1,4 +1,6 @@
-"""From an access token to the user behind it, for every transport."""
+"""From a token to the user behind it, for every transport: access tokens of sessions, and personal API tokens."""
+
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,22 +10,59 @@ from roost.access.principals import Grant, UserPrincipal
 from roost.access.tokens import AccessTokens, invalid_token
 from roost.core.database import Database
 
+API_TOKEN_PREFIX = "rpat_"  # noqa: S105 - how a personal API token begins, not a token
 
-async def authenticate(database: Database, tokens: AccessTokens, token: str) -> UserPrincipal:
-    """The principal of an access token, with its grants as they are now. Raises Unauthorized."""
-    if token.startswith("rdt_"):
-        raise invalid_token("This is a device token; this address needs a signed-in user.", code="wrong_token_kind")
-    if token.startswith("rrt_"):
-        raise invalid_token("This is a refresh token; exchange it at /auth/refresh.", code="wrong_token_kind")
-    claims = tokens.verify(token)
-    async with database.read() as session:
-        query = select(User.id, User.email, User.username, User.is_active, Session.revoked_at)
-        query = query.join(Session, Session.user_id == User.id)
-        row = (await session.execute(query.where(User.id == claims.user_id, Session.id == claims.session_id))).first()
-        if row is None or row.revoked_at is not None or not row.is_active:
-            raise invalid_token("This session has ended; sign in again.", code="session_ended")
-        grants = await grants_of(session, row.id)
-    return UserPrincipal(row.id, row.email, row.username, claims.session_id, grants)
+
+class ApiTokenBook(Protocol):
+    """Who knows personal API tokens."""
+
+    async def authenticate(self, token: str) -> UserPrincipal:
+        """The principal of an API token. Raises Unauthorized."""
+        ...
+
+    def ends_at_s(self, token: str) -> float:
+        """When a token that was just authenticated ends, in seconds since 1970; infinity when it does not."""
+        ...
+
+
+class UserAuthentication:
+    """Takes whatever a user may send as a bearer token."""
+
+    def __init__(self, database: Database, tokens: AccessTokens, api_tokens: ApiTokenBook) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._api_tokens = api_tokens
+
+    async def authenticate(self, token: str) -> UserPrincipal:
+        """The principal of a token, with its grants as they are now. Raises Unauthorized.
+
+        Never awaited within a write session: the first use of a token may have to wait for the database.
+        """
+        if token.startswith(API_TOKEN_PREFIX):
+            return await self._api_tokens.authenticate(token)
+        if token.startswith("rdt_"):
+            raise invalid_token("This is a device token; this address needs a signed-in user.", code="wrong_token_kind")
+        if token.startswith("rrt_"):
+            raise invalid_token("This is a refresh token; exchange it at /auth/refresh.", code="wrong_token_kind")
+        return await self._session_of(token)
+
+    def ends_at_s(self, token: str) -> float:
+        """When a token that is good now ends by itself, in seconds since 1970. Raises Unauthorized."""
+        if token.startswith(API_TOKEN_PREFIX):
+            return self._api_tokens.ends_at_s(token)
+        return float(self._tokens.verify(token).expires_at_s)
+
+    async def _session_of(self, token: str) -> UserPrincipal:
+        claims = self._tokens.verify(token)
+        async with self._database.read() as session:
+            query = select(User.id, User.email, User.username, User.is_active, Session.revoked_at)
+            query = query.join(Session, Session.user_id == User.id)
+            query = query.where(User.id == claims.user_id, Session.id == claims.session_id)
+            row = (await session.execute(query)).first()
+            if row is None or row.revoked_at is not None or not row.is_active:
+                raise invalid_token("This session has ended; sign in again.", code="session_ended")
+            grants = await grants_of(session, row.id)
+        return UserPrincipal(row.id, row.email, row.username, claims.session_id, grants)
 
 
 async def grants_of(session: AsyncSession, user_id: int) -> tuple[Grant, ...]:

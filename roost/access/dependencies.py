@@ -1,4 +1,8 @@
-"""Principals for endpoints: `CurrentUser` for anyone signed in, `requires(scope)` for those who hold the scope."""
+"""Principals for endpoints.
+
+`CurrentUser` is anyone with a good token, `requires(scope)` those who hold the scope, and `SignedInUser` a person who
+signed in: what decides over the account itself is not for API tokens.
+"""
 
 from typing import Annotated, Any
 
@@ -6,14 +10,15 @@ from fastapi import Depends, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from starlette.requests import Request
 
-from roost.access.authentication import authenticate
+from roost.access.audit.refusals import CALLER
+from roost.access.authentication import UserAuthentication
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
 from roost.core.errors import Forbidden, Unauthorized
 
 bearer = OAuth2PasswordBearer(
     tokenUrl="/api/v1/auth/login", scheme_name="User", scopes=SCOPES, auto_error=False,
-    description="An access token of a signed-in user.",
+    description="An access token of a signed-in user, or a personal API token (`rpat_…`).",
 )  # fmt: skip
 
 
@@ -22,8 +27,8 @@ async def _principal(
 ) -> UserPrincipal:
     if not token:
         raise Unauthorized("Sign in first: this needs an access token as `Authorization: Bearer …`.")
-    state = request.app.state
-    principal = await authenticate(state.database, state.tokens, token)
+    authentication: UserAuthentication = request.app.state.authentication
+    principal = request.scope[CALLER] = await authentication.authenticate(token)
     ensure_scopes(principal, scopes.scopes)
     return principal
 
@@ -45,3 +50,21 @@ def requires(*scopes: str) -> Any:
 
 CurrentUser = Annotated[UserPrincipal, Security(_principal)]
 """Anyone who is signed in."""
+
+
+def ensure_signed_in(principal: UserPrincipal) -> int:
+    """The caller's session. Raises Forbidden for an API token."""
+    if principal.session_id is None:
+        raise Forbidden(
+            "An API token cannot do this; sign in with your password, a passkey or your provider.", code="needs_sign_in"
+        )
+    return principal.session_id
+
+
+async def _signed_in(user: CurrentUser) -> UserPrincipal:
+    ensure_signed_in(user)
+    return user
+
+
+SignedInUser = Annotated[UserPrincipal, Depends(_signed_in)]
+"""Anyone who signed in, in person: 401 without a user, 403 `needs_sign_in` for an API token."""

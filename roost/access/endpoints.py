@@ -9,8 +9,9 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from roost.access.authentication import authenticate
-from roost.access.dependencies import bearer
+from roost.access.audit.refusals import SIGN_IN_NAME
+from roost.access.authentication import UserAuthentication
+from roost.access.dependencies import bearer, ensure_signed_in
 from roost.access.principals import scopes_of
 from roost.access.schemas import LoginForm, LoginRequest, RefreshRequest, TokenRead, UserRead
 from roost.access.sessions import Sessions, SignedIn
@@ -49,6 +50,7 @@ _LOGIN_BODY: dict[str, Any] = {
 async def login(request: Request, response: Response) -> TokenRead:
     """With JSON, or with the OAuth2 password form. A wrong password and an unknown name get the same answer."""
     credentials = await _credentials(request)
+    request.scope[SIGN_IN_NAME] = credentials.name
     sessions: Sessions = request.app.state.sessions
     signed_in = await sessions.sign_in(credentials.name, credentials.password, client_address(request))
     return _answer(request, response, signed_in, in_cookie=credentials.cookie)
@@ -76,7 +78,9 @@ async def refresh(
     return _answer(request, response, signed_in, in_cookie=not given)
 
 
-@router.post("/logout", operation_id="logout", status_code=204, summary="Sign out", responses=problem_responses(401))
+@router.post(
+    "/logout", operation_id="logout", status_code=204, summary="Sign out", responses=problem_responses(401, 403)
+)
 async def logout(
     request: Request,
     response: Response,
@@ -100,8 +104,8 @@ async def logout(
 
 async def _principal_or_none(request: Request, access_token: str, *, required: bool) -> int | None:
     try:
-        state = request.app.state
-        return (await authenticate(state.database, state.tokens, access_token)).session_id
+        authentication: UserAuthentication = request.app.state.authentication
+        return ensure_signed_in(await authentication.authenticate(access_token))
     except Unauthorized:
         if required:
             raise

@@ -7,7 +7,10 @@ from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer, Sec
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
-from roost.access.authentication import authenticate
+from roost.access.audit.addresses import DEVICES, Sighting
+from roost.access.audit.log import Actor
+from roost.access.audit.refusals import CALLER
+from roost.access.authentication import UserAuthentication
 from roost.access.dependencies import ensure_scopes
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
@@ -23,7 +26,7 @@ _device_bearer = HTTPBearer(
 # The same scheme as for users alone: one entry in the OpenAPI document.
 _user_bearer = OAuth2PasswordBearer(
     tokenUrl="/api/v1/auth/login", scheme_name="User", scopes=SCOPES, auto_error=False,
-    description="An access token of a signed-in user.",
+    description="An access token of a signed-in user, or a personal API token (`rpat_…`).",
 )  # fmt: skip
 
 
@@ -57,8 +60,8 @@ async def _caller(
         return await identify(request, token or bearer or "")
     if not bearer:
         raise Unauthorized("This needs a device's token (X-Device-Token) or a signed-in user.")
-    state = request.app.state
-    principal = await authenticate(state.database, state.tokens, bearer)
+    authentication: UserAuthentication = request.app.state.authentication
+    principal = request.scope[CALLER] = await authentication.authenticate(bearer)
     ensure_scopes(principal, scopes.scopes)
     return principal
 
@@ -73,6 +76,11 @@ async def identify(request: Request, token: str) -> DeviceIdentity:
             "This device token is not (or no longer) good; pair the device again or give it a new token.",
             code="invalid_device_token",
         )
+    request.scope[CALLER] = identity
+    address = request.scope["client"][0] if request.scope.get("client") else "unknown"
+    if not state.audit.addresses.knows(DEVICES, identity.device_id, address):
+        actor = Actor("device", identity.device_id, identity.device_uid)
+        state.audit.used(Sighting(DEVICES, identity.device_id, address, actor, identity.organization_id))
     state.presence.seen(identity.device_id, state.clock.now_ms())
     return identity
 

@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from roost.access.authentication import authenticate
+from roost.access.authentication import UserAuthentication
 from roost.access.principals import UserPrincipal, visible_to
-from roost.access.tokens import AccessTokens
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
@@ -49,9 +48,9 @@ class Holder:
 class Rights:
     """Gives and takes the right to listen. Hears sign-outs and deactivations on the bus."""
 
-    def __init__(self, database: Database, tokens: AccessTokens, clock: Clock, bus: Bus) -> None:
+    def __init__(self, database: Database, authentication: UserAuthentication, clock: Clock, bus: Bus) -> None:
         self._database = database
-        self._tokens = tokens
+        self._authentication = authentication
         self._clock = clock
         self._holders: set[Holder] = set()
         self._without_token = 0
@@ -61,6 +60,7 @@ class Rights:
         self._subscriptions = [
             bus.subscribe("session.revoked", self._on_session_revoked),
             bus.subscribe("user.deactivated", self._on_user_deactivated),
+            bus.subscribe("api_token.revoked", self._on_api_token_revoked),
         ]
 
     def close(self) -> None:
@@ -145,16 +145,21 @@ class Rights:
     async def _authenticate(self, token: str) -> UserPrincipal:
         with _database_errors():
             try:
-                return await authenticate(self._database, self._tokens, token)
+                return await self._authentication.authenticate(token)
             except Unauthorized as error:
                 raise Closing(NOT_SIGNED_IN, error.detail) from error
 
     def _expiry(self, token: str) -> float:
-        return float(self._tokens.verify(token).expires_at_s)
+        return self._authentication.ends_at_s(token)
 
     def _on_session_revoked(self, _subject: str, message: dict[str, Any]) -> None:
         self._epoch += 1
         self._dismiss(lambda principal: principal.session_id == message["session_id"], "You have signed out.")
+
+    def _on_api_token_revoked(self, _subject: str, message: dict[str, Any]) -> None:
+        self._epoch += 1
+        token_id = message["api_token_id"]
+        self._dismiss(lambda principal: principal.api_token_id == token_id, "This API token has been revoked.")
 
     def _on_user_deactivated(self, _subject: str, message: dict[str, Any]) -> None:
         self._epoch += 1

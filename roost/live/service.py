@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import WebSocket
 
-from roost.access.tokens import AccessTokens
+from roost.access.authentication import UserAuthentication
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
@@ -24,8 +24,10 @@ STATUS_SCOPE = "devices:read"
 class Live:
     """Fans committed telemetry and changes of presence out to WebSockets."""
 
-    def __init__(self, database: Database, tokens: AccessTokens, clock: Clock, bus: Bus, ingest: Ingest) -> None:
-        self._rights = Rights(database, tokens, clock, bus)
+    def __init__(
+        self, database: Database, authentication: UserAuthentication, clock: Clock, bus: Bus, ingest: Ingest
+    ) -> None:
+        self._rights = Rights(database, authentication, clock, bus)
         self._telemetry = Listeners()
         self._status = Listeners()
         self._subscriptions = [

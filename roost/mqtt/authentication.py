@@ -1,9 +1,10 @@
-"""Who connects: a device by its token, or a user by an access token, which may read."""
+"""Who connects: a device by its token, or a user by an access token or an API token, which may read."""
 
 import hashlib
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
+from roost.access.authentication import API_TOKEN_PREFIX
 from roost.access.principals import UserPrincipal
 from roost.core.clock import Clock
 from roost.core.errors import Unauthorized
@@ -62,7 +63,9 @@ class Authentication:
         principal = await self._find_token(token, connect.user_name) if token is not None else None
         if principal is None:
             self.failures.take(key)
-            self._remember(credentials)
+            # An API token rests while its user is deactivated, and may come back.
+            if not (token or "").startswith(API_TOKEN_PREFIX):
+                self._remember(credentials)
             raise SignInError(Reason.BAD_USER_NAME_OR_PASSWORD, _WRONG)
         return principal
 
@@ -75,7 +78,7 @@ class Authentication:
         if looks_like_device_token(token):
             identity = await self._find_device(token)
             return identity if identity is not None and _is_named(user_name, identity) else None
-        if token.count(".") != 2:
+        if token.count(".") != 2 and not token.startswith(API_TOKEN_PREFIX):
             return None
         try:
             return await self.authenticate_user(token)

@@ -39,6 +39,7 @@ _REVOKED = {
     "device.deleted": (Reason.NOT_AUTHORIZED, "The device was deleted."),
 }
 _SIGNED_OUT = "The user has signed out."
+_REVOKED_API_TOKEN = "The API token was revoked."  # noqa: S105 - a sentence
 
 
 class MqttServer:
@@ -99,6 +100,7 @@ class MqttServer:
             self._bus.subscribe("device.", self._on_device),
             self._bus.subscribe("session.revoked", self._on_sign_out),
             self._bus.subscribe("user.deactivated", self._on_sign_out),
+            self._bus.subscribe("api_token.revoked", self._on_api_token_revoked),
         ]
         self._sweep()
         self._rechecking = self.run(self._recheck_users())
@@ -232,6 +234,11 @@ class MqttServer:
             every = subject == "user.deactivated"
             if every or (session.user is not None and session.user.session_id == message["session_id"]):
                 session.end(Reason.NOT_AUTHORIZED, _SIGNED_OUT)
+
+    def _on_api_token_revoked(self, _subject: str, message: dict[str, Any]) -> None:
+        for session in self.registry.of_user(message["user_id"]):
+            if session.user is not None and session.user.api_token_id == message["api_token_id"]:
+                session.end(Reason.NOT_AUTHORIZED, _REVOKED_API_TOKEN)
 
     def _sweep(self) -> None:
         """The one timer: who has been silent for too long, and who does not let go."""

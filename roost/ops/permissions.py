@@ -4,7 +4,7 @@ import ipaddress
 
 from starlette.requests import Request
 
-from roost.access.authentication import authenticate
+from roost.access.authentication import UserAuthentication
 from roost.core.errors import Forbidden, Unauthorized
 from roost.core.settings import Settings
 
@@ -26,7 +26,8 @@ async def system_reader(request: Request) -> None:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token.strip():
         raise Unauthorized("Sign in to see how this machine is doing.")
-    principal = await authenticate(state.database, state.tokens, token.strip())
+    authentication: UserAuthentication = state.authentication
+    principal = await authentication.authenticate(token.strip())
     if not principal.has(SCOPE):
         raise Forbidden(f"Your role does not include {SCOPE}.")
 
