@@ -39,6 +39,7 @@ async def read_devices(  # noqa: PLR0917 - FastAPI calls it by keyword
     principal: Reader,
     session: ReadSession,
     page: Page,
+    organization_id: Annotated[RowId | None, Query()] = None,
     home_id: Annotated[RowId | None, Query()] = None,
     room_id: Annotated[RowId | None, Query()] = None,
     status: Annotated[str | None, Query(min_length=1, max_length=16, description="Such as online or offline.")] = None,
@@ -47,7 +48,7 @@ async def read_devices(  # noqa: PLR0917 - FastAPI calls it by keyword
     q: Annotated[str | None, Query(min_length=1, max_length=120, description="Part of the name or the uid.")] = None,
 ) -> list[DeviceRead]:
     """The devices within the caller's reach, by id."""
-    wanted = DeviceFilter(home_id, room_id, status, type, tag, q)
+    wanted = DeviceFilter(organization_id, home_id, room_id, status, type, tag, q)
     devices = await list_devices(session, principal, wanted, after_id=page.after_id, limit=page.limit + 1)
     return [_read(request, device) for device in page.cut(devices, lambda device: device.id)]
 
@@ -62,7 +63,13 @@ async def register_device(
     replay = await idempotency.replay(session, f"user:{principal.user_id}")
     if replay is not None:
         return replay
-    place = await place_new(session, principal, home_id=wanted.home_id, room_id=wanted.room_id)
+    place = await place_new(
+        session,
+        principal,
+        home_id=wanted.home_id,
+        room_id=wanted.room_id,
+        organization_id=wanted.organization_id,
+    )
     device, token = await registry.register(
         session,
         request.app.state.clock,

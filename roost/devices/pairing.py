@@ -43,7 +43,13 @@ async def start(
 
     Raises NotFound for an unknown device, Conflict for one that is claimed.
     """
-    place = await place_new(session, principal, home_id=wanted.home_id, room_id=wanted.room_id)
+    place = await place_new(
+        session,
+        principal,
+        home_id=wanted.home_id,
+        room_id=wanted.room_id,
+        organization_id=wanted.organization_id,
+    )
     device = await find_by_uid(session, wanted.device_uid, lock=True)
     if device is None:
         raise NotFound(

@@ -14,7 +14,7 @@ from roost.core.errors import Conflict, Forbidden
 from roost.devices import credentials
 from roost.devices.messages import CREATED, DELETED, RELEASED, STATUS_CHANGED, UPDATED, device_event, status_changed
 from roost.devices.models import Device, DeviceTag, DeviceToken, PairingCode
-from roost.devices.placement import WRITE, Place, check_move, refuse_room
+from roost.devices.placement import WRITE, Place, place_moved
 from roost.devices.repository import find_by_uid, get_device
 from roost.devices.schemas import DeviceReplace, DeviceUpdate
 
@@ -77,12 +77,13 @@ async def change(
 ) -> None:
     """Set what `wanted` gives; a replacement gives everything."""
     given = set(type(wanted).model_fields) if isinstance(wanted, DeviceReplace) else wanted.model_fields_set
-    if "home_id" in given and wanted.home_id != device.home_id and device.organization_id is not None:
-        await check_move(session, principal, device.organization_id, wanted.home_id)
-        device.home_id = wanted.home_id
-    if "room_id" in given:
-        refuse_room(wanted.room_id)
-        device.room_id = wanted.room_id
+    if given & {"home_id", "room_id"} and device.organization_id is not None:
+        before = Place(device.organization_id, device.home_id, device.room_id)
+        home_id = wanted.home_id if "home_id" in given else before.home_id
+        # A device leaves its room with its home, unless a room of the other home is given.
+        room_id = wanted.room_id if "room_id" in given else (before.room_id if home_id == before.home_id else None)
+        after = await place_moved(session, principal, before, home_id=home_id, room_id=room_id)
+        device.home_id, device.room_id = after.home_id, after.room_id
     if "name" in given:
         device.name = wanted.name
     if "type" in given:

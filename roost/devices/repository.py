@@ -16,6 +16,7 @@ from roost.devices.models import Device, DeviceLog, DeviceTag, PairingCode
 class DeviceFilter:
     """Which devices are wanted; None = any. `words` are looked for in name and uid, in either case."""
 
+    organization_id: int | None = None
     home_id: int | None = None
     room_id: int | None = None
     status: str | None = None
@@ -35,6 +36,8 @@ async def list_devices(
 ) -> Sequence[Device]:
     """At most `limit` devices with their tags, by id, in two queries."""
     query = _visible(principal, "devices:read").where(Device.id > after_id).order_by(Device.id).limit(limit)
+    if wanted.organization_id is not None:
+        query = query.where(Device.organization_id == wanted.organization_id)
     if wanted.home_id is not None:
         query = query.where(Device.home_id == wanted.home_id)
     if wanted.room_id is not None:

@@ -75,6 +75,7 @@ TimeIn = Annotated[
     BeforeValidator(_time, json_schema_input_type=str | int),
     Field(description="RFC 3339, or integer milliseconds since 1970."),
 ]
+_WHICH_ORGANIZATION = "Needed when no home says it and the caller may add devices in several."
 ReportedStatus = Literal["online", "offline", "updating", "maintenance", "error"]
 
 
@@ -104,6 +105,7 @@ class HelloOut(BaseModel):
 
 class PairingStart(_UserBody):
     device_uid: DeviceUid
+    organization_id: RowId | None = Field(None, description=_WHICH_ORGANIZATION)
     home_id: RowId | None = None
     room_id: RowId | None = None
     expires_in_s: int | None = Field(None, ge=1, le=600, description="How long the code is good for; 10 minutes.")
@@ -153,6 +155,7 @@ class DeviceCreate(_UserBody):
     name: Name
     device_uid: DeviceUid | None = None
     type: DeviceType | None = None
+    organization_id: RowId | None = Field(None, description=_WHICH_ORGANIZATION)
     home_id: RowId | None = None
     room_id: RowId | None = None
     tags: Tags = []

@@ -1,4 +1,4 @@
-"""Registering, and the profile of whoever is signed in."""
+"""All endpoints of this room; here, registering and the profile of whoever is signed in."""
 
 from typing import Any
 
@@ -15,14 +15,25 @@ from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.problems import problem_responses
+from roost.places import assignment_endpoints, home_endpoints, resident_endpoints, room_endpoints
 from roost.places.profiles import get_profile
 from roost.places.registration import register
 from roost.places.schemas import Profile, RegisterRequest
 
-router = APIRouter(tags=["accounts"], dependencies=[Depends(reject_unknown_query)])
+router = APIRouter(dependencies=[Depends(reject_unknown_query)])
+for _part in (
+    home_endpoints.router,
+    room_endpoints.router,
+    resident_endpoints.router,
+    assignment_endpoints.router,
+    home_endpoints.admin_router,
+):
+    router.include_router(_part)
+
+_accounts = APIRouter(tags=["accounts"])
 
 
-@router.post(
+@_accounts.post(
     "/auth/register",
     operation_id="register",
     status_code=201,
@@ -57,13 +68,16 @@ async def register_user(request: Request, body: RegisterRequest, idempotency: Id
     return profile
 
 
-@router.get("/auth/me", operation_id="get_me", summary="Who is signed in", responses=problem_responses(401))
+@_accounts.get("/auth/me", operation_id="get_me", summary="Who is signed in", responses=problem_responses(401))
 async def get_me(user: CurrentUser, session: ReadSession) -> Profile:
     """The profile with roles, scopes, organizations and homes."""
     return await get_profile(session, await session.get_one(User, user.user_id))
 
 
-@router.get("/users/me", operation_id="get_my_user", summary="Who is signed in", responses=problem_responses(401))
+@_accounts.get("/users/me", operation_id="get_my_user", summary="Who is signed in", responses=problem_responses(401))
 async def get_my_user(user: CurrentUser, session: ReadSession) -> Profile:
     """The same as `/auth/me`."""
     return await get_me(user, session)
+
+
+router.include_router(_accounts)
