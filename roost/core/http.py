@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode
 
@@ -11,6 +12,7 @@ from fastapi.dependencies.models import Dependant
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost.core import logging as logs
@@ -21,6 +23,9 @@ from roost.core.problems import UNEXPECTED, problem
 PREFIX = "/api/v1"
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 30.0
+# Answers of which whoever keeps the audit log wants to hear.
+REFUSALS = frozenset({401, 403, 404, 408, 413, 422, 429})
+_LONGEST_PROBLEM = 64 * 1024
 # Never sent: what the access line says of a request whose client left before its body was complete.
 _CLIENT_WENT_AWAY = 499
 
@@ -46,11 +51,18 @@ _CAMEL_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]+)+\Z")
 _CAMEL_HUMP = re.compile(r"(?=[A-Z])")
 
 
-class Edge:
-    """Outermost: the request's id, the security headers, the access line, and a problem for what nobody foresaw."""
+OnRefusal = Callable[[Scope, int, bytes], None]
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Edge:
+    """Outermost: the request's id, the security headers, the access line, and a problem for what nobody foresaw.
+
+    `on_refusal` hears of every answer of `REFUSALS`, with its body as far as it is a problem document's size.
+    """
+
+    def __init__(self, app: ASGIApp, *, on_refusal: OnRefusal | None = None) -> None:
         self._app = app
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -74,15 +86,18 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = time.perf_counter()
         status = 0
+        body = b""
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, body
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message["headers"] = list(message.get("headers", ()))
                 present = {name for name, _ in headers}
                 headers.append((b"x-request-id", request_id.encode("latin-1")))
                 headers.extend(pair for pair in _SECURITY_HEADERS if pair[0] not in present)
+            elif status in REFUSALS and len(body) < _LONGEST_PROBLEM:
+                body += message.get("body", b"")
             await send(message)
 
         try:
@@ -97,6 +112,8 @@ class Edge:
             await answer(scope, receive, send_with_headers)
         finally:
             _access_line(scope, status, time.perf_counter() - started)
+            if status in REFUSALS and self._on_refusal is not None:
+                self._on_refusal(scope, status, body)
 
 
 def _access_line(scope: Scope, status: int, duration_s: float) -> None:
@@ -205,7 +222,11 @@ class BodyGuard:
 
 
 class Cors:
-    """Lets the configured origins read answers and make requests with a bearer token; others stay same-origin."""
+    """Lets the configured origins read answers and make requests with a bearer token; others stay same-origin.
+
+    A page of another origin may not even ask: its preflights are refused, and so is what changes something and, as the
+    browser says, comes from another site.
+    """
 
     _METHODS = "GET, POST, PUT, PATCH, DELETE"
     _HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Device-Token, X-Request-Id"
@@ -217,8 +238,14 @@ class Cors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
-        if origin is None or not ("*" in self._origins or origin in self._origins):
+        if origin is None:
             await self._app(scope, receive, send)
+            return
+        if not ("*" in self._origins or origin in self._origins):
+            if _is_foreign(scope):
+                await _foreign_origin(scope, origin)(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
             return
 
         async def send_allowed(message: Message) -> None:
@@ -240,6 +267,18 @@ class Cors:
             await send({"type": "http.response.body", "body": b""})
             return
         await self._app(scope, receive, send_allowed)
+
+
+def _is_foreign(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    if scope["method"] == "OPTIONS":
+        return "access-control-request-method" in headers
+    return scope["method"] not in {"GET", "HEAD"} and headers.get("sec-fetch-site") == "cross-site"
+
+
+def _foreign_origin(scope: Scope, origin: str) -> JSONResponse:
+    detail = f"Pages of {origin[:100]} may not call this hub; its operator can name them in ROOST_CORS_ORIGINS."
+    return problem(403, "origin_not_allowed", detail, instance=scope["roost.path"])
 
 
 _known_names: dict[int, frozenset[str]] = {}

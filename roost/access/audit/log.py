@@ -1,7 +1,8 @@
 """Writing the audit log: each entry is numbered without gaps and sealed together with the one before it.
 
 An entry is written in the transaction of the deed itself, so there is no deed without its entry and no entry of what
-was rolled back. The seal is an HMAC: whoever can change the database but does not have the hub's key cannot mend the chain.
+was rolled back. The seal is an HMAC: whoever can change the database but does not have the hub's key cannot mend the
+chain.
 """
 
 import hashlib
