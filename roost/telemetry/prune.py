@@ -42,7 +42,7 @@ def delete_rows(connection: apsw.Connection, condition: str, value: int) -> int:
             changes = connection.changes()
         deleted += changes
         if changes < CHUNK:
-            connection.pragma("wal_checkpoint(PASSIVE)")
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             return deleted
 
 

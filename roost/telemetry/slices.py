@@ -6,7 +6,7 @@ and the closed ones through an index that is built in one go.
 
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ FORMAT = 1
 COLUMNS = "id, device_id, observed_at, received_at, event_type, payload, units, message_id"
 BUSY_TIMEOUT_MS = 5_000
 NOBODY = 0
+# First and last time of what is in a slice without a row: everything that comes widens it.
+NOTHING_YET = (2**63 - 1, -(2**63), -(2**63))
 
 _SCHEMA = f"""
 CREATE TABLE head(id INTEGER PRIMARY KEY, device_id INTEGER NOT NULL, observed_at INTEGER NOT NULL,
@@ -72,7 +74,8 @@ def is_complete(path: Path) -> bool:
 class OpenSlice:
     """What is known in memory about a slice without an index: which rows are whose, and the message ids.
 
-    The writer only notes whose the next rows are; they are sorted by device when somebody reads, on the reader's time.
+    The writer only notes whose the next rows are, and the span of their times; the rows are sorted by device when
+    somebody reads, on the reader's time.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -81,23 +84,29 @@ class OpenSlice:
         self.first_id, self.opened_at = connection.execute("SELECT first_id, opened_at FROM slice").get
         self.next_id = self.first_id
         self.message_ids: dict[int, int] = {}
+        self.first_observed_at, self.last_observed_at, self.last_received_at = NOTHING_YET
         self._owners = array("q")
         self._sorted = 0
         self._rows: dict[int, array[int]] = {}
         self._sorting = threading.Lock()
-        for row_id, device_id, message_id in connection.execute(
-            "SELECT id, device_id, message_id FROM head ORDER BY id"
+        for row_id, device_id, observed_at, received_at, message_id in connection.execute(
+            "SELECT id, device_id, observed_at, received_at, message_id FROM head ORDER BY id"
         ):
             self._owners.extend([NOBODY] * (row_id - self.next_id))  # rows that were pruned
-            self.append([device_id])
+            self.append([device_id], observed_at, observed_at, received_at)
             if message_id is not None:
                 self.message_ids[hash((device_id, message_id))] = row_id
             self.next_id = row_id + 1
 
-    def append(self, device_ids: list[int]) -> None:
-        """The next rows of the slice are on disk and belong to these devices."""
+    def append(
+        self, device_ids: Sequence[int], first_observed_at: int, last_observed_at: int, last_received_at: int
+    ) -> None:
+        """The next rows of the slice are on disk, belong to these devices and lie between these times."""
         self._owners.extend(device_ids)
         self.next_id += len(device_ids)
+        self.first_observed_at = min(self.first_observed_at, first_observed_at)
+        self.last_observed_at = max(self.last_observed_at, last_observed_at)
+        self.last_received_at = max(self.last_received_at, last_received_at)
 
     def rows_of(self, device_id: int) -> list[int]:
         """The row ids of a device, ascending."""
@@ -139,7 +148,16 @@ def close_slice(path: Path) -> None:
                 "UPDATE slice SET closed = 1, (first_observed_at, last_observed_at, last_received_at) ="
                 " (SELECT min(observed_at), max(observed_at), max(received_at) FROM head)"
             )
-        connection.pragma("wal_checkpoint(TRUNCATE)")
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    finally:
+        connection.close()
+
+
+def checkpoint(path: Path) -> None:
+    """Moves what is committed from the write-ahead log to its place, without making the writer wait."""
+    connection = connect(path)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     finally:
         connection.close()
 

@@ -1,13 +1,15 @@
 """The log on one box: a row per message in SQLite files, one file per slice of time.
 
-One thread writes (group commit, fsynced), one closes slices, two read. A slice is closed after so many messages or a
-day; dropping old data is then dropping files.
+One thread writes (group commit, fsynced), one tidies up behind it (checkpoints, closing slices), two read. A slice is
+closed after so many messages or a day; dropping old data is then dropping files.
 """
 
 import asyncio
 import fcntl
 import logging
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -30,10 +32,12 @@ T = TypeVar("T")
 
 SLICE_ROWS = 400_000
 SLICE_MESSAGE_IDS = 100_000
+CHECKPOINT_ROWS = 20_000
 SLICE_AGE_MS = 24 * 3600 * 1000
 RESEND_WINDOW_MS = 24 * 3600 * 1000
 RESEND_SLICES = 8
 LOCK_FILE = "lock"
+TIDYING_NICENESS = 10
 INSERT_SIZES = (1024, 128, 16, 4, 1)
 
 _encode = msgspec.json.Encoder().encode
@@ -67,10 +71,11 @@ class SqliteLog:
         self._connection: apsw.Connection | None = None
         self._opened: slices.OpenSlice
         self._writer = ThreadPoolExecutor(1, "telemetry-log")
-        self._closer = ThreadPoolExecutor(1, "telemetry-close")
+        self._closer = ThreadPoolExecutor(1, "telemetry-close", initializer=_step_back)
         self._reader = SliceReader()
         self._probes: dict[int, apsw.Connection] = {}
         self._lock: int | None = None
+        self._checkpointed_id = 0
 
     async def open(self) -> None:
         await self._on_writer(self._open_all)
@@ -181,6 +186,7 @@ class SqliteLog:
             # What memory knows may now differ from the disk: start again from the disk.
             self._close_connections()
             raise
+        self._checkpoint_if_due()
         self._roll_if_due()
 
     def _write(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
@@ -196,7 +202,10 @@ class SqliteLog:
             message.id = row_id
             if message.message_id is not None:
                 opened.message_ids[hash((device_id, message.message_id))] = row_id
-        opened.append([device_id for device_id, _ in pairs])
+        if pairs:
+            observed = [message.observed_at for _, message in pairs]
+            received = max(message.received_at for _, message in pairs)
+            opened.append([device_id for device_id, _ in pairs], min(observed), max(observed), received)
 
     def _insert(self, connection: apsw.Connection, pairs: list[tuple[int, Message]], row_id: int) -> None:
         values: list[object] = []
@@ -262,6 +271,17 @@ class SqliteLog:
             ).get
         )
 
+    def _checkpoint_if_due(self) -> None:
+        """A little at a time, so that closing a slice has no mountain of pages to sync beside the commits."""
+        opened = self._opened
+        if opened.next_id - self._checkpointed_id >= CHECKPOINT_ROWS:
+            self._checkpointed_id = opened.next_id
+            self._closer.submit(self._checkpoint, self._slices[-1].path)
+
+    def _checkpoint(self, path: Path) -> None:
+        with suppress(apsw.Error):  # next time, or when the slice is closed
+            slices.checkpoint(path)
+
     def _roll_if_due(self) -> None:
         opened = self._opened
         full = opened.next_id - opened.first_id >= SLICE_ROWS or len(opened.message_ids) >= SLICE_MESSAGE_IDS
@@ -276,17 +296,20 @@ class SqliteLog:
 
     def _roll(self, opened: slices.OpenSlice) -> None:
         connection, full = self._writing(), self._slices[-1]
-        full.first_observed_at, full.last_observed_at, full.last_received_at = connection.execute(
-            "SELECT min(observed_at), max(observed_at), max(received_at) FROM head"
-        ).get
+        full.first_observed_at, full.last_observed_at = opened.first_observed_at, opened.last_observed_at
+        full.last_received_at = opened.last_received_at
         self._slices = [*self._slices, self._start_slice(full.number + 1, opened.next_id)]
-        connection.close()
         for stale in [number for number in self._probes if number <= full.number - RESEND_SLICES]:
             self._probes.pop(stale).close()
-        self._closer.submit(self._finish, full)
+        self._closer.submit(self._finish, full, connection)
 
-    def _finish(self, closed: slices.Slice) -> None:
+    def _finish(self, closed: slices.Slice, written_by: apsw.Connection | None = None) -> None:
         try:
+            if written_by is not None:
+                # The last connection to go moves what is left of the write-ahead log to its place, with the interpreter
+                # held; so all of it is moved before.
+                written_by.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                written_by.close()
             slices.close_slice(closed.path)
             closed.open = None
         except apsw.CantOpenError:
@@ -331,6 +354,12 @@ def _count(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM head").get)
     finally:
         connection.close()
+
+
+def _step_back() -> None:
+    """Lets the threads that answer somebody go first, where the system knows the priority of a thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), TIDYING_NICENESS)
 
 
 def _sync_folder(folder: Path) -> None:
