@@ -10,8 +10,8 @@ from fastapi import Depends, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from starlette.requests import Request
 
+from roost.access.audit.journal import AuditJournal
 from roost.access.audit.refusals import CALLER
-from roost.access.authentication import UserAuthentication
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
 from roost.core.errors import Forbidden, Unauthorized
@@ -27,9 +27,19 @@ async def _principal(
 ) -> UserPrincipal:
     if not token:
         raise Unauthorized("Sign in first: this needs an access token as `Authorization: Bearer …`.")
-    authentication: UserAuthentication = request.app.state.authentication
-    principal = request.scope[CALLER] = await authentication.authenticate(token)
+    principal = await identify_user(request, token)
     ensure_scopes(principal, scopes.scopes)
+    return principal
+
+
+async def identify_user(request: Request, token: str) -> UserPrincipal:
+    """The user behind a bearer token, whatever its kind. Raises Unauthorized."""
+    state = request.app.state
+    principal: UserPrincipal = await state.authentication.authenticate(token)
+    request.scope[CALLER] = principal
+    if principal.api_token_id is not None and request.client is not None:
+        audit: AuditJournal = state.audit
+        audit.used_by(principal, request.client.host)
     return principal
 
 

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from roost.access.audit.keys import audit_key
+from roost.access.audit.log import SYSTEM, use_key
 from roost.core.clock import SystemClock
 from roost.core.database import Database, sqlite_path
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
+from roost.devices.deeds import RELEASED, record_deed
 from roost.devices.registry import release
 from roost.devices.repository import find_by_uid
 
@@ -47,6 +50,7 @@ def reset(uid: Annotated[str, typer.Argument(help="The device's uid.", metavar="
 
 async def _reset(settings: Settings, uid: str) -> str | None:
     database = Database(settings)
+    use_key(database, audit_key(settings))
     try:
         async with database.write() as session:
             found = await find_by_uid(session, uid, lock=True)
@@ -54,6 +58,7 @@ async def _reset(settings: Settings, uid: str) -> str | None:
                 return None
             if found.claimed_at is None:
                 return f"The device {uid!r} is not claimed; there is nothing to reset."
+            record_deed(session, RELEASED, SYSTEM, found)
             await release(session, found, SystemClock().now())
             return f"The device {uid!r} is released; start a pairing to claim it again."
     finally:

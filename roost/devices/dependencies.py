@@ -10,8 +10,7 @@ from starlette.requests import Request
 from roost.access.audit.addresses import DEVICES, Sighting
 from roost.access.audit.log import Actor
 from roost.access.audit.refusals import CALLER
-from roost.access.authentication import UserAuthentication
-from roost.access.dependencies import ensure_scopes
+from roost.access.dependencies import ensure_scopes, identify_user
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
 from roost.core.errors import Unauthorized
@@ -60,8 +59,7 @@ async def _caller(
         return await identify(request, token or bearer or "")
     if not bearer:
         raise Unauthorized("This needs a device's token (X-Device-Token) or a signed-in user.")
-    authentication: UserAuthentication = request.app.state.authentication
-    principal = request.scope[CALLER] = await authentication.authenticate(bearer)
+    principal = await identify_user(request, bearer)
     ensure_scopes(principal, scopes.scopes)
     return principal
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from starlette.requests import Request
 
+from roost.access.audit.log import Actor
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
@@ -14,7 +15,8 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
-from roost.devices import credentials, pairing_endpoints, registry, report_endpoints
+from roost.devices import credentials, deeds, pairing_endpoints, registry, report_endpoints
+from roost.devices.deeds import record_deed
 from roost.devices.models import Device
 from roost.devices.placement import place_new
 from roost.devices.presence import Presence
@@ -79,6 +81,7 @@ async def register_device(
         device_type=wanted.type,
         tags=wanted.tags,
     )
+    record_deed(session, deeds.REGISTERED, Actor.of(principal), device, home_id=device.home_id)
     created = DeviceCreated(**_read(request, device).model_dump(), device_token=token)
     await idempotency.remember(session, created, secrets=["device_token"])
     return created
@@ -109,7 +112,9 @@ async def update_device(
 @_devices.delete("/devices/{device_id}", status_code=204, responses=problem_responses(401, 403, 404))
 async def delete_device(principal: Writer, session: WriteSession, device_id: RowId) -> None:
     """Remove the device with its tokens, its log and what it has sent."""
-    await registry.remove(session, await registry.get_for_change(session, principal, device_id))
+    device = await registry.get_for_change(session, principal, device_id)
+    record_deed(session, deeds.DELETED, Actor.of(principal), device)
+    await registry.remove(session, device)
 
 
 @_devices.post(
@@ -129,6 +134,7 @@ async def rotate_device_token(
     if device.claimed_at is None:
         raise Conflict("The device has been released; pair it again instead.", code="not_claimed")
     token, until = await credentials.rotate(session, device, request.app.state.clock.now())
+    record_deed(session, deeds.TOKEN_ROTATED, Actor.of(principal), device)
     answer = TokenOut(device_id=device.id, device_token=token, previous_valid_until=until)
     await idempotency.remember(session, answer, secrets=["device_token"])
     return answer
@@ -137,7 +143,9 @@ async def rotate_device_token(
 @_devices.delete("/devices/{device_id}/token", status_code=204, responses=problem_responses(401, 403, 404))
 async def revoke_device_token(principal: Writer, session: WriteSession, device_id: RowId) -> None:
     """End every token of the device at once; its open connections are cut."""
-    await credentials.revoke(session, await registry.get_for_change(session, principal, device_id))
+    device = await registry.get_for_change(session, principal, device_id)
+    await credentials.revoke(session, device)
+    record_deed(session, deeds.TOKEN_REVOKED, Actor.of(principal), device)
 
 
 async def _change(
@@ -148,7 +156,11 @@ async def _change(
     wanted: DeviceReplace | DeviceUpdate,
 ) -> DeviceRead:
     device = await registry.get_for_change(session, principal, device_id)
+    before = {"home_id": device.home_id, "room_id": device.room_id}
     await registry.change(session, request.app.state.clock, principal, device, wanted)
+    after = {"home_id": device.home_id, "room_id": device.room_id}
+    if after != before:
+        record_deed(session, deeds.MOVED, Actor.of(principal), device, before=before, after=after)
     return _read(request, device)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from roost.access.audit.log import Actor
 from roost.access.principals import UserPrincipal
 from roost.core import outbox
 from roost.core.clock import Clock
@@ -14,6 +15,7 @@ from roost.core.database import Database
 from roost.core.errors import Conflict, Forbidden, Gone, NotFound, RoostError, TooMany
 from roost.devices import credentials
 from roost.devices.codes import OpenCode, Verdict, code_digest, judge, new_code
+from roost.devices.deeds import CLAIMED, PAIRING_STARTED, record_deed
 from roost.devices.messages import PAIRED, device_event
 from roost.devices.models import Device, PairingCode
 from roost.devices.placement import place_new
@@ -76,6 +78,14 @@ async def start(
     )
     session.add(row)
     await session.flush()
+    record_deed(
+        session,
+        PAIRING_STARTED,
+        Actor.of(principal),
+        device,
+        organization_id=place.organization_id,
+        home_id=place.home_id,
+    )
     return NewCode(device.device_uid, code, row.expires_at)
 
 
@@ -115,6 +125,7 @@ async def _claim(session: AsyncSession, device: Device, code: PairingCode, now: 
     device.status_reason = None
     token = await credentials.issue(session, device.id, now)
     outbox.add(session, PAIRED, device_event(device.id, device.organization_id))
+    record_deed(session, CLAIMED, Actor("device", device.id, device.device_uid), device, home_id=device.home_id)
     return Paired(device.id, token)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from roost.access.audit.log import SYSTEM
 from roost.access.models import GrantRow
 from roost.core.bus import Bus
 from roost.core.clock import Clock
@@ -16,6 +17,7 @@ from roost.core.database import Database
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.devices import registry
+from roost.devices.deeds import REGISTERED, record_deed
 from roost.devices.identities import DeviceIdentity
 from roost.devices.messages import DEVICE_EVENTS
 from roost.devices.models import Device
@@ -145,6 +147,7 @@ class HostDevice:
             device, _ = await registry.register(
                 session, self._clock, place, name=host_name(), device_uid=uid, device_type=DEVICE_TYPE
             )
+            record_deed(session, REGISTERED, SYSTEM, device)
             session.add(HostRegistration(device_uid=uid, registered_at=self._clock.now()))
             identity = DeviceIdentity(device.id, uid, place.organization_id, place.home_id)
         _log.info("This machine is now device %s (%s).", identity.device_id, uid)

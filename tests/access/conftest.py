@@ -6,6 +6,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from roost.access.audit.log import use_key
 from roost.access.passwords import Passwords
 from roost.access.sessions import Sessions
 from roost.access.tokens import AccessTokens
@@ -24,6 +25,7 @@ async def settled_sessions(
     settings, clock = Settings(data_dir=tmp_path, _env_file=None), StoppedClock()
     await migrate_at_start(settings)
     database, passwords = Database(settings), Passwords()
+    use_key(database, "k" * 43)
     async with database.write() as session:
         kept = await passwords.hash("Test1234!")
         await register(session, clock, email="ada@example.org", password_hash=kept)

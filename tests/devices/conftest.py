@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from roost.access.audit.log import use_key
 from roost.access.models import GrantRow, Organization, User
 from roost.access.principals import Grant, UserPrincipal
 from roost.core.bus import Bus
@@ -117,6 +118,7 @@ async def hub(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Hub]:
     """A hub with a clock that only the test moves."""
     settings = Settings(database_url=empty_database_url, data_dir=tmp_path, _env_file=None)
     database, clock, bus = Database(settings), SetClock(), Bus()
+    use_key(database, "k" * 43)
     # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)

@@ -1,6 +1,7 @@
 """Where credentials are used from: a use from an address that a credential was never used from is told."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import func, select
@@ -20,6 +21,11 @@ DEVICES = "device"
 _MOST_ADDRESSES = 500
 _KEPT_IN_MEMORY = 50_000
 _BATCH = 500
+_ACTIONS = {
+    USERS: "user.signed_in_from_new_address",
+    API_TOKENS: "api_token.used_from_new_address",
+    DEVICES: "device.used_from_new_address",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +77,28 @@ class CredentialAddresses:
                 unknown = await _unknown(session, batch)
             if unknown:
                 async with database.write() as session:
-                    for (_, _, network), sighting in unknown.items():
-                        await self._keep(session, network, sighting)
+                    for sighting in unknown.values():
+                        await keep(session, self._clock.now(), sighting)
             for key in batch:
                 self._waiting.pop(key, None)
 
-    async def _keep(self, session: AsyncSession, network: str, sighting: Sighting) -> None:
-        whose = (CredentialAddress.kind == sighting.kind) & (CredentialAddress.credential_id == sighting.credential_id)
-        before = await session.scalar(select(func.count()).select_from(CredentialAddress).where(whose)) or 0
-        if before >= _MOST_ADDRESSES:
-            return
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        row = dialect.insert(CredentialAddress).values(
-            kind=sighting.kind,
-            credential_id=sighting.credential_id,
-            address=network,
-            first_used_at=self._clock.now(),
-        )
-        added = await session.scalar(row.on_conflict_do_nothing().returning(CredentialAddress.address))
-        if before and added is not None:
-            record(session, _told(sighting))
+
+async def keep(session: AsyncSession, now: datetime, sighting: Sighting) -> None:
+    """Keep the address with this write session, and record the use if others were known and this one was not."""
+    whose = (CredentialAddress.kind == sighting.kind) & (CredentialAddress.credential_id == sighting.credential_id)
+    before = await session.scalar(select(func.count()).select_from(CredentialAddress).where(whose)) or 0
+    if before >= _MOST_ADDRESSES:
+        return
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    row = dialect.insert(CredentialAddress).values(
+        kind=sighting.kind,
+        credential_id=sighting.credential_id,
+        address=network_of(sighting.address),
+        first_used_at=now,
+    )
+    added = await session.scalar(row.on_conflict_do_nothing().returning(CredentialAddress.address))
+    if before and added is not None:
+        record(session, _told(sighting))
 
 
 async def _unknown(
@@ -104,7 +112,7 @@ async def _unknown(
 
 def _told(sighting: Sighting) -> Deed:
     return Deed(
-        f"{sighting.kind}.used_from_new_address",
+        _ACTIONS[sighting.kind],
         sighting.actor,
         organization_id=sighting.organization_id,
         object_kind=sighting.kind,

@@ -9,15 +9,15 @@ import logging
 from collections import deque
 from dataclasses import replace
 
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.accounts import find_user_by_identifier
-from roost.access.audit.addresses import CredentialAddresses, Sighting
+from roost.access.audit.addresses import API_TOKENS, CredentialAddresses, Sighting
 from roost.access.audit.folding import Folding
-from roost.access.audit.log import SYSTEM, Deed, record
-from roost.access.models import GrantRow
+from roost.access.audit.log import SYSTEM, Actor, Deed, only_organization, record
+from roost.access.authentication import grants_of
+from roost.access.principals import UserPrincipal
 from roost.core import logging as logs
 from roost.core.clock import Clock
 from roost.core.database import Database
@@ -70,6 +70,13 @@ class AuditJournal:
         """A credential was used from an address that `addresses` does not know."""
         self.addresses.note(replace(sighting, request_id=sighting.request_id or logs.request_id.get()))
         self._wake_soon()
+
+    def used_by(self, principal: UserPrincipal, address: str) -> None:
+        """An API token was used from there."""
+        token_id = principal.api_token_id
+        if token_id is not None and not self.addresses.knows(API_TOKENS, token_id, address):
+            only = only_organization(principal.grants)
+            self.used(Sighting(API_TOKENS, token_id, address, Actor.of(principal), only))
 
     async def start(self) -> None:
         """Begin to write."""
@@ -145,7 +152,5 @@ async def _with_account(session: AsyncSession, deed: Deed) -> Deed:
     user = await find_user_by_identifier(session, deed.object_name)
     if user is None:
         return replace(deed, object_name=None, details={**deed.details, "known_account": False})
-    owners = select(GrantRow.organization_id).where(GrantRow.user_id == user.id).distinct().limit(2)
-    organizations = (await session.scalars(owners)).all()
-    only = organizations[0] if len(organizations) == 1 else None
+    only = only_organization(await grants_of(session, user.id))
     return replace(deed, object_id=user.id, object_name=user.email, organization_id=only)

@@ -8,6 +8,7 @@ chain.
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -17,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.audit.models import AuditEntry, AuditHead
-from roost.access.principals import UserPrincipal
+from roost.access.principals import Grant, UserPrincipal
 from roost.core import logging as logs
 from roost.core.clock import SystemClock, rfc3339
 from roost.core.database import Database, before_commit
@@ -46,6 +47,12 @@ class Actor:
 
 SYSTEM = Actor("system")
 ANONYMOUS = Actor("anonymous")
+
+
+def only_organization(grants: Iterable[Grant]) -> int | None:
+    """The organization that shall see what somebody with these grants does in no place in particular: the only one."""
+    found = {grant.organization_id for grant in grants if grant.organization_id is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,13 @@ def _complete(deed: Deed) -> dict[str, Any]:
     row["address"] = deed.address or logs.client_address.get()
     row["request_id"] = deed.request_id or logs.request_id.get()
     for name, longest in (("actor_name", 255), ("object_name", 255), ("address", 64), ("request_id", 64)):
-        row[name] = None if row[name] is None else row[name][:longest]
+        row[name] = None if row[name] is None else _storable(row[name])[:longest]
     return row
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL cannot hold: NUL, and halves of characters."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 async def _write(session: AsyncSession) -> None:
