@@ -70,8 +70,8 @@ async def register_user(request: Request, body: RegisterRequest, idempotency: Id
 
 @_accounts.get("/auth/me", operation_id="get_me", summary="Who is signed in", responses=problem_responses(401))
 async def get_me(user: CurrentUser, session: ReadSession) -> Profile:
-    """The profile with roles, scopes, organizations and homes."""
-    return await get_profile(session, await session.get_one(User, user.user_id))
+    """The profile with roles, scopes, organizations and homes, as far as this token reaches."""
+    return await get_profile(session, await session.get_one(User, user.user_id), user)
 
 
 @_accounts.get("/users/me", operation_id="get_my_user", summary="Who is signed in", responses=problem_responses(401))
