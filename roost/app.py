@@ -21,9 +21,14 @@ from roost.access.audit.keys import audit_key
 from roost.access.audit.refusals import Refusals
 from roost.access.authentication import UserAuthentication
 from roost.access.credentials.api_tokens import ApiTokens
+from roost.access.organizations import endpoints as organization_endpoints
+from roost.access.organizations import invitation_endpoints
+from roost.access.organizations.invitations import INVITATIONS_A_MINUTE, INVITATIONS_AT_ONCE
 from roost.access.passwords import Passwords
 from roost.access.sessions import Sessions
 from roost.access.tokens import AccessTokens
+from roost.access.users import admin_endpoints
+from roost.access.users import endpoints as user_endpoints
 from roost.core import logging as logs
 from roost.core import pages, problems
 from roost.core.bus import Bus
@@ -32,10 +37,13 @@ from roost.core.database import Database
 from roost.core.http import PREFIX, BodyGuard, Cors, Edge, TwinPaths
 from roost.core.mail import mailer_for
 from roost.core.outbox import Outbox
+from roost.core.rates import RateLimiter
 from roost.core.secrets import load_or_create
 from roost.core.settings import Settings
 from roost.devices import endpoints as device_endpoints
+from roost.devices import transfer_endpoints
 from roost.devices.admission import Admission
+from roost.devices.belongings import HomesAndDevices
 from roost.devices.identities import DeviceIdentities
 from roost.devices.logs import DeviceLogs
 from roost.devices.placed import PlacedDevices
@@ -57,6 +65,7 @@ from roost.ops.sampling import Sampling
 from roost.ops.service import Host
 from roost.ops.traffic import Traffic, TrafficCounter
 from roost.places import endpoints as place_endpoints
+from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
 from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.ingest_endpoints import ingest_routes
@@ -120,6 +129,13 @@ def _add_routes(app: FastAPI) -> None:
     for router in (
         access_endpoints.router,
         place_endpoints.router,
+        # Before the users, because /users/me must not be taken for an id.
+        profile_endpoints.router,
+        user_endpoints.router,
+        admin_endpoints.router,
+        organization_endpoints.router,
+        invitation_endpoints.router,
+        transfer_endpoints.router,
         telemetry_endpoints.router,
         device_endpoints.router,
         ops_endpoints.health_router,
@@ -169,6 +185,7 @@ async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.authentication = UserAuthentication(state.database, state.tokens, api_tokens)
     state.passwords = Passwords()
     rooms.callback(state.passwords.close)
+    state.invitation_rate = RateLimiter(state.clock, per_minute=INVITATIONS_A_MINUTE, burst=INVITATIONS_AT_ONCE)
     state.sessions = Sessions(state.database, settings, state.tokens, state.passwords, state.clock)
     made_up = await ensure_administrator(state.database, settings, state.passwords, state.clock)
     if made_up is not None:
@@ -186,6 +203,7 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.presence = Presence(state.database, state.clock, state.bus, offline_after_s=offline_after_s)
     state.device_logs = DeviceLogs(state.database, state.clock, state.bus)
     state.devices_in_places = PlacedDevices()
+    state.belongings = HomesAndDevices()
     state.device_admission = Admission(state.database, state.clock)
     state.pending_work = NoPendingWork()
     for room in (state.presence, state.device_logs, Housekeeping(state.database, state.clock)):

@@ -16,11 +16,14 @@ async def create_user(
     clock: Clock,
     *,
     email: str,
-    password_hash: str,
+    password_hash: str | None,
     username: str | None = None,
     full_name: str | None = None,
 ) -> User:
-    """A new user; without a `username` one is made from the e-mail address. Raises Conflict when a name is taken."""
+    """A new user; without a `username` one is made from the e-mail address. Raises Conflict when a name is taken.
+
+    Without a password hash nobody can sign in with a password until one is chosen.
+    """
     if await _is_taken(session, email):
         raise Conflict("There is an account with this e-mail address already; sign in instead.", code="email_taken")
     if username is None:

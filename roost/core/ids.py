@@ -10,7 +10,7 @@ from pydantic import Field
 RowId = Annotated[int, Field(ge=1, le=2**53 - 1, description="Integer id.")]
 """A row's id in paths and bodies: bounded so that every database and every JavaScript client can hold it."""
 
-TOKEN_PATTERN = re.compile(r"\b(?:rdt|rrt|rpat)_[A-Za-z0-9_-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+TOKEN_PATTERN = re.compile(r"\b(?:rdt|rrt|rpat|rinv)_[A-Za-z0-9_-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}\Z")
 
 
