@@ -58,8 +58,13 @@ from roost.mqtt.reports import DeviceReports
 from roost.mqtt.server import MqttServer
 from roost.mqtt.websocket import mqtt_websocket
 from roost.ops import endpoints as ops_endpoints
+from roost.ops import overview_endpoints
+from roost.ops.failures import Failures
 from roost.ops.host import HostSampler
 from roost.ops.host_device import HostDevice
+from roost.ops.intake import Intake
+from roost.ops.message_counts import MessageCounts
+from roost.ops.overview import Connections, Installation
 from roost.ops.readiness import Readiness
 from roost.ops.sampling import Sampling
 from roost.ops.service import Host
@@ -68,6 +73,7 @@ from roost.places import endpoints as place_endpoints
 from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
 from roost.telemetry import endpoints as telemetry_endpoints
+from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
@@ -140,6 +146,8 @@ def _add_routes(app: FastAPI) -> None:
         device_endpoints.router,
         ops_endpoints.health_router,
         ops_endpoints.system_router,
+        overview_endpoints.ops_router,
+        overview_endpoints.metrics_router,
         live_endpoints.router,
     ):
         app.include_router(router, prefix=PREFIX)
@@ -160,6 +168,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
+    state.failures = Failures(state.clock)
+    state.failures.start()
+    rooms.callback(state.failures.stop)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     await migrate_at_start(settings)
     state.database = Database(settings)
@@ -235,14 +246,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
     )
-    sampling = Sampling(HostSampler(settings.data_dir))
-    rooms.push_async_callback(sampling.close)
-    readiness = Readiness(state.database, state.ingest, state.store, sampling, state.clock)
-    state.host = Host(
-        state.database, state.clock, sampling, readiness,
-        traffic=state.traffic, device_connections=lambda: state.mqtt.connections,
-        mqtt_port=lambda: state.mqtt.port, mqtt_tls=settings.tls_cert is not None,
-    )  # fmt: skip
+    sampling = await _start_operations(app, rooms)
     if settings.host_device:
         host_device = HostDevice(
             settings, state.database, state.clock, state.bus, ingest=state.ingest, sampling=sampling
@@ -251,6 +255,34 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         rooms.push_async_callback(host_device.stop)
     await state.mqtt.start()
     rooms.push_async_callback(state.mqtt.stop)
+
+
+async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
+    state, settings = app.state, app.state.settings
+    sampling = Sampling(HostSampler(settings.data_dir))
+    rooms.push_async_callback(sampling.close)
+    intake = Intake(state.ingest, state.clock)
+    rooms.callback(intake.stop)
+    state.message_counts = MessageCounts(state.database, state.clock)
+    state.ingest.subscribe(state.message_counts.note)
+    await state.message_counts.start()
+    rooms.push_async_callback(state.message_counts.stop)
+    condition = condition_of(settings, state.database)
+    readiness = Readiness(
+        state.database, intake, state.store, sampling, state.clock,
+        condition=condition, min_free_disk_mib=settings.min_free_disk_mib,
+    )  # fmt: skip
+    state.installation = Installation(
+        settings, state.database, state.clock,
+        sampling=sampling, condition=condition, intake=intake, failures=state.failures, traffic=state.traffic,
+        connections=Connections(lambda: state.mqtt.connections, lambda: state.live.open_sockets),
+    )  # fmt: skip
+    state.host = Host(
+        state.database, state.clock, sampling, readiness,
+        traffic=state.traffic, device_connections=lambda: state.mqtt.connections,
+        mqtt_port=lambda: state.mqtt.port, mqtt_tls=settings.tls_cert is not None,
+    )  # fmt: skip
+    return sampling
 
 
 def signing_secret(settings: Settings) -> str:

@@ -101,6 +101,18 @@ class Settings(BaseSettings):
         default=None,
         description="Whether /system/* answers without signing in; by default only while listening on loopback.",
     )
+    min_free_disk_mib: int = Field(
+        default=100,
+        ge=0,
+        le=2**40,
+        description="MiB that have to be free for the data folder before /readyz complains.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        pattern=r"^https?://[^\s]+$",
+        description="Where OpenTelemetry traces go (OTLP over HTTP), like http://localhost:4318; needs roost[otel].",
+    )
     device_offline_after_s: float = Field(
         default=90, gt=0, le=86_400, description="Seconds of silence after which a device counts as offline."
     )

@@ -44,9 +44,13 @@ async def healthz(host: CurrentHost) -> Liveness:
 async def readyz(host: CurrentHost) -> Readiness:
     """Whether the hub can do its work: database, telemetry log, disk space, clock. 503 names what is missing."""
     checks = await host.readiness()
-    failing = [f"{name}: {check.detail}" for name, check in checks.items() if not check.ok]
+    failing = {name: check.detail for name, check in checks.items() if not check.ok}
     if failing:
-        raise Unavailable(" ".join(failing), code="not_ready", retry_after_s=5)
+        refusal = Unavailable(
+            " ".join(f"{name}: {detail}" for name, detail in failing.items()), code="not_ready", retry_after_s=5
+        )
+        refusal.errors = [{"pointer": f"/checks/{name}", "detail": detail} for name, detail in failing.items()]
+        raise refusal
     return Readiness(checks=checks)
 
 

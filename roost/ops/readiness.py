@@ -8,14 +8,18 @@ from sqlalchemy import text
 
 from roost.core.clock import Clock
 from roost.core.database import Database
+from roost.ops.intake import Intake
 from roost.ops.sampling import Sampling
 from roost.ops.schemas import Check
-from roost.telemetry.ingest import Ingest
+from roost.telemetry.condition import LogCondition
 from roost.telemetry.queries import TelemetryStore
 
 CHECK_TIMEOUT_S = 3.0
 ANSWER_KEPT_S = 1.0
-FREE_DISK_BYTES = 100 * 1024 * 1024
+MEBIBYTE = 1024 * 1024
+# A message that was stored so lately proves that the log can be written; otherwise it is tried.
+PROVED_BY_MESSAGE_S = 30.0
+PROOF_KEPT_S = 10.0
 # No copy of this program is older than this; a clock that says so has not been set (a Pi without network, say).
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -26,15 +30,26 @@ class Readiness:
     """Runs the checks, at most once a second however many ask."""
 
     def __init__(
-        self, database: Database, ingest: Ingest, store: TelemetryStore, sampling: Sampling, clock: Clock
+        self,
+        database: Database,
+        intake: Intake,
+        store: TelemetryStore,
+        sampling: Sampling,
+        clock: Clock,
+        *,
+        condition: LogCondition,
+        min_free_disk_mib: int,
     ) -> None:
         self._database = database
-        self._ingest = ingest
+        self._intake = intake
         self._store = store
         self._sampling = sampling
         self._clock = clock
+        self._condition = condition
+        self._min_free_disk_mib = min_free_disk_mib
         self._turn = asyncio.Lock()
         self._checked_at: float | None = None
+        self._proved_at: float | None = None
         self._checks: dict[str, Check] = {}
 
     async def checks(self) -> dict[str, Check]:
@@ -44,7 +59,7 @@ class Readiness:
             if self._checked_at is None or now - self._checked_at > ANSWER_KEPT_S:
                 database, log, disk = await asyncio.gather(
                     _bounded(self._database_answers, "The database does not answer."),
-                    _bounded(self._log_answers, "The telemetry log does not answer."),
+                    _bounded(self._log_answers, "The telemetry log cannot be read or written."),
                     _bounded(self._disk_has_room, "The data folder cannot be reached."),
                 )
                 self._checks = {"database": database, "log": log, "disk": disk, "clock": self._clock_is_set()}
@@ -57,15 +72,25 @@ class Readiness:
         return Check(ok=True, detail="The database answers.")
 
     async def _log_answers(self) -> Check:
-        if self._ingest.full:
+        if self._intake.ingest.full:
             return Check(ok=False, detail="More telemetry waits than the log can take at the moment.")
         await self._store.recent([NO_DEVICE], 1)
-        return Check(ok=True, detail="The telemetry log answers.")
+        stored_ago_s = self._intake.stored_ago_s
+        if stored_ago_s is not None and stored_ago_s < PROVED_BY_MESSAGE_S and not self._intake.failing:
+            return Check(ok=True, detail="The telemetry log is being written.")
+        now = self._clock.monotonic()
+        if self._proved_at is None or now - self._proved_at > PROOF_KEPT_S:
+            self._proved_at = None
+            await self._condition.prove_writable()
+            self._proved_at = now
+        return Check(ok=True, detail="The telemetry log can be read and written.")
 
     async def _disk_has_room(self) -> Check:
-        free = await self._sampling.free_disk_bytes()
-        room = f"{free // (1024 * 1024):,} MiB are free for the data folder."
-        return Check(ok=free >= FREE_DISK_BYTES, detail=room)
+        free_mib = await self._sampling.free_disk_bytes() // MEBIBYTE
+        if free_mib >= self._min_free_disk_mib:
+            return Check(ok=True, detail=f"{free_mib:,} MiB are free for the data folder.")
+        wanted = f"{self._min_free_disk_mib:,}"
+        return Check(ok=False, detail=f"Only {free_mib:,} MiB are free for the data folder; {wanted} have to be.")
 
     def _clock_is_set(self) -> Check:
         if EARLIEST <= self._clock.now() <= LATEST:

@@ -57,13 +57,14 @@ class Accepted(NamedTuple):
     messages: list[Message]
 
 
-class Commit(NamedTuple):
-    """One attempt to put a group on disk: when it began (ns since 1970), how long it took, and whether it held."""
+class Handled(NamedTuple):
+    """What became of a group: `began_ns` (since 1970) and `took_s` are those of its commit; 0 when it needed none."""
 
-    messages: int
+    stored: int
+    refused: int
     began_ns: int
     took_s: float
-    stored: bool
+    failed: bool
 
 
 class Ingest:
@@ -84,7 +85,7 @@ class Ingest:
         self._work = asyncio.Event()
         self._room: list[Callable[[], None]] = []
         self._listeners: list[Callable[[list[Committed]], None]] = []
-        self._commit_watchers: list[Callable[[Commit], None]] = []
+        self._watchers: list[Callable[[Handled], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._away = False
@@ -119,10 +120,10 @@ class Ingest:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def watch_commits(self, watcher: Callable[[Commit], None]) -> Callable[[], None]:
-        """Tells `watcher` of every commit, also of one that failed; returns how to end it."""
-        self._commit_watchers.append(watcher)
-        return lambda: self._commit_watchers.remove(watcher)
+    def watch(self, watcher: Callable[[Handled], None]) -> Callable[[], None]:
+        """Tells `watcher` of every group once it is answered; returns how to end it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def submit(self, device: DeviceIdentity, kind: str, body: bytes, sink: Sink, token: object) -> None:
         """Takes one request or PUBLISH; the answer comes to `sink`. Never blocks, never raises on bad input."""
@@ -190,14 +191,14 @@ class Ingest:
             for message in entry.messages:
                 device_ids.append(entry.device.device_id)
                 messages.append(message)
-        failure = None
+        failure, began_ns, took_s = None, 0, 0.0
         if messages:
             began_ns, began = time.time_ns(), time.perf_counter()
             failure = await self._append(device_ids, messages)
-            commit = Commit(len(messages), began_ns, time.perf_counter() - began, failure is None)
-            for watcher in self._commit_watchers:
-                watcher(commit)
-        self._answer(group, failure)
+            took_s = time.perf_counter() - began
+        refused = self._answer(group, failure)
+        for watcher in self._watchers:
+            watcher(Handled(0 if failure else len(messages), refused, began_ns, took_s, failure is not None))
         if failure is None:
             self.accepted_total += len(messages)
             self._publish(group)
@@ -219,20 +220,24 @@ class Ingest:
             return None
         return unavailable("The hub cannot store messages at the moment; nothing of this was stored.")
 
-    def _answer(self, group: list[Entry], failure: Refusal | None) -> None:
+    def _answer(self, group: list[Entry], failure: Refusal | None) -> int:
+        """Tells everybody what became of their messages; how many were refused."""
+        refused = 0
         sinks: dict[int, Sink] = {}
         for entry in group:
             self._waiting -= entry.weight
             self._waiting_bytes -= entry.size
             refusal = entry.refusal or failure
             if refusal is not None:
-                self.refused_total += 1
+                refused += 1
                 self.refused_by_code[refusal.code] = self.refused_by_code.get(refusal.code, 0) + 1
             sink = entry.sink
             sink.settle(entry.token, refusal)
             sinks[id(sink)] = sink
         for sink in sinks.values():
             sink.flush()
+        self.refused_total += refused
+        return refused
 
     def _publish(self, group: list[Entry]) -> None:
         if not self._listeners:
