@@ -15,6 +15,27 @@ down_revision: str | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+# The audit log is append-only. Whoever owns the tables can drop these; the seals then tell of what was changed.
+_GUARDS = {
+    "sqlite": (
+        "CREATE TRIGGER audit_entries_stay BEFORE UPDATE ON audit_entries"
+        " BEGIN SELECT RAISE(ABORT, 'entries of the audit log are never changed'); END",
+        "CREATE TRIGGER audit_entries_last BEFORE DELETE ON audit_entries"
+        " BEGIN SELECT RAISE(ABORT, 'entries of the audit log are never removed'); END",
+        "CREATE TRIGGER audit_head_lasts BEFORE DELETE ON audit_head"
+        " BEGIN SELECT RAISE(ABORT, 'the end of the audit log is never removed'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'entries of the audit log are never changed or removed'; END $$",
+        "CREATE TRIGGER audit_entries_stay BEFORE UPDATE OR DELETE ON audit_entries"
+        " FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
+        "CREATE TRIGGER audit_entries_last BEFORE TRUNCATE ON audit_entries"
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()",
+        "CREATE TRIGGER audit_head_lasts BEFORE DELETE ON audit_head FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
+    ),
+}
+
 
 def upgrade() -> None:
     """The new tables; what changes in older ones is the next step."""
@@ -51,6 +72,8 @@ def upgrade() -> None:
         sa.Column("mac", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
+    for guard in _GUARDS[op.get_context().dialect.name]:
+        op.execute(guard)
     op.create_table(
         "credential_addresses",
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -321,3 +344,5 @@ def downgrade() -> None:
         batch_op.drop_index("ix_audit_entries_action_id")
 
     op.drop_table("audit_entries")
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION audit_refuse()")
