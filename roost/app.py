@@ -20,7 +20,8 @@ from roost.access.audit.journal import AuditJournal
 from roost.access.audit.keys import audit_key
 from roost.access.audit.refusals import Refusals
 from roost.access.authentication import UserAuthentication
-from roost.access.credentials.api_tokens import ApiTokens
+from roost.access.credentials import endpoints as credential_endpoints
+from roost.access.credentials.service import Credentials
 from roost.access.organizations import endpoints as organization_endpoints
 from roost.access.organizations import invitation_endpoints
 from roost.access.organizations.invitations import INVITATIONS_A_MINUTE, INVITATIONS_AT_ONCE
@@ -134,6 +135,7 @@ def _add_routes(app: FastAPI) -> None:
     app.router.routes.extend(ingest_routes(PREFIX))
     for router in (
         access_endpoints.router,
+        credential_endpoints.router,
         place_endpoints.router,
         # Before the users, because /users/me must not be taken for an id.
         profile_endpoints.router,
@@ -189,15 +191,20 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
 
 async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
-    state.tokens = AccessTokens(settings, signing_secret(settings), state.clock)
-    api_tokens = ApiTokens(state.database, state.clock, state.bus)
-    api_tokens.start()
-    rooms.push_async_callback(api_tokens.stop)
-    state.authentication = UserAuthentication(state.database, state.tokens, api_tokens)
+    secret = signing_secret(settings)
+    state.tokens = AccessTokens(settings, secret, state.clock)
     state.passwords = Passwords()
     rooms.callback(state.passwords.close)
+    state.credentials = Credentials(
+        state.database, secret, passwords=state.passwords, mailer=state.mailer, clock=state.clock, bus=state.bus
+    ).start()
+    rooms.push_async_callback(state.credentials.stop)
+    state.authentication = UserAuthentication(state.database, state.tokens, state.credentials.api_tokens)
     state.invitation_rate = RateLimiter(state.clock, per_minute=INVITATIONS_A_MINUTE, burst=INVITATIONS_AT_ONCE)
-    state.sessions = Sessions(state.database, settings, state.tokens, state.passwords, state.clock)
+    state.sessions = Sessions(
+        state.database, settings, state.tokens, state.passwords, state.clock,
+        second_factor=state.credentials.app_codes,
+    )  # fmt: skip
     made_up = await ensure_administrator(state.database, settings, state.passwords, state.clock)
     if made_up is not None:
         state.announce(

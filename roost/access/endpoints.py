@@ -9,18 +9,15 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roost.access.answers import COOKIE, cleared_cookie, client_of, signed_in_answer
 from roost.access.audit.refusals import SIGN_IN_NAME
 from roost.access.authentication import UserAuthentication
 from roost.access.dependencies import bearer, ensure_signed_in
-from roost.access.principals import scopes_of
-from roost.access.schemas import LoginForm, LoginRequest, RefreshRequest, TokenRead, UserRead
-from roost.access.sessions import Sessions, SignedIn
+from roost.access.schemas import LoginForm, LoginRequest, RefreshRequest, TokenRead
+from roost.access.sessions import Sessions
 from roost.core.errors import Malformed, Unauthorized
 from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
-
-COOKIE = "roost_refresh"
-COOKIE_PATH = "/api/v1/auth"
 
 router = APIRouter(prefix="/auth", tags=["accounts"], dependencies=[Depends(reject_unknown_query)])
 
@@ -48,12 +45,16 @@ _LOGIN_BODY: dict[str, Any] = {
     openapi_extra=_LOGIN_BODY,
 )
 async def login(request: Request, response: Response) -> TokenRead:
-    """With JSON, or with the OAuth2 password form. A wrong password and an unknown name get the same answer."""
+    """With JSON, or with the OAuth2 password form. A wrong password and an unknown name get the same answer.
+
+    Whoever has set up a second factor gets 401 `second_factor_required` for the right password alone, and sends it
+    once more together with `code`.
+    """
     credentials = await _credentials(request)
     request.scope[SIGN_IN_NAME] = credentials.name
     sessions: Sessions = request.app.state.sessions
-    signed_in = await sessions.sign_in(credentials.name, credentials.password, client_address(request))
-    return _answer(request, response, signed_in, in_cookie=credentials.cookie)
+    signed_in = await sessions.sign_in(credentials.name, credentials.password, client_of(request), credentials.code)
+    return signed_in_answer(request, response, signed_in, in_cookie=credentials.cookie)
 
 
 @router.post("/refresh", operation_id="refresh", summary="Exchange the refresh token", responses=problem_responses(401))
@@ -70,12 +71,12 @@ async def refresh(
         raise Unauthorized("Send the refresh token in the body or as cookie.", code="no_refresh_token")
     sessions: Sessions = request.app.state.sessions
     try:
-        signed_in = await sessions.refresh(token)
+        signed_in = await sessions.refresh(token, client_of(request))
     except Unauthorized as error:
         if not given:
-            error.headers["Set-Cookie"] = _cleared_cookie(request)
+            error.headers["Set-Cookie"] = cleared_cookie(request)
         raise
-    return _answer(request, response, signed_in, in_cookie=not given)
+    return signed_in_answer(request, response, signed_in, in_cookie=not given)
 
 
 @router.post(
@@ -91,7 +92,7 @@ async def logout(
     """End the session of the refresh token (body or cookie), or else of the access token."""
     sessions: Sessions = request.app.state.sessions
     refresh_token = (body.refresh_token if body else None) or cookie
-    response.headers["Set-Cookie"] = _cleared_cookie(request)
+    response.headers["Set-Cookie"] = cleared_cookie(request)
     if refresh_token:
         await sessions.sign_out(refresh_token)
     elif not access_token:
@@ -112,42 +113,12 @@ async def _principal_or_none(request: Request, access_token: str, *, required: b
         return None
 
 
-def client_address(request: Request) -> str:
-    """The address that the request came from."""
-    return request.client.host if request.client else "unknown"
-
-
-def _answer(request: Request, response: Response, signed_in: SignedIn, *, in_cookie: bool) -> TokenRead:
-    state = request.app.state
-    response.headers["Cache-Control"] = "no-store"
-    if in_cookie:
-        response.set_cookie(
-            COOKIE, signed_in.refresh_token, max_age=state.sessions.lifetime_s, path=COOKIE_PATH,
-            secure=request.url.scheme == "https", httponly=True, samesite="strict",
-        )  # fmt: skip
-    return TokenRead(
-        access_token=signed_in.access_token,
-        expires_in=state.tokens.expires_in_s,
-        refresh_token=None if in_cookie else signed_in.refresh_token,
-        scope=" ".join(scopes_of(signed_in.grants)),
-        user=UserRead.of(signed_in.user, signed_in.grants),
-    )
-
-
-def _cleared_cookie(request: Request) -> str:
-    cleared = Response()
-    cleared.delete_cookie(
-        COOKIE, path=COOKIE_PATH, secure=request.url.scheme == "https", httponly=True, samesite="strict"
-    )
-    return cleared.headers["set-cookie"]
-
-
 async def _credentials(request: Request) -> LoginRequest:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
         fields = {name: value for name, value in (await request.form()).items() if not isinstance(value, UploadFile)}
         form = _validated(LoginForm, fields)
-        return LoginRequest(identifier=form.username, password=form.password)
+        return LoginRequest(identifier=form.username, password=form.password, code=form.code)
     try:
         body = await request.json()
     except (ValueError, RecursionError):

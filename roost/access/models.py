@@ -12,6 +12,8 @@ class User(Base):
     """Someone who signs in. The `_key` columns hold the normalised spelling that has to be unique.
 
     `password_hash` is empty for somebody who only signs in elsewhere (OIDC) or has not chosen a password yet.
+    `proven_email_key` is the e-mail address of which it is known that it is theirs: they opened a link that was mailed
+    there, or a provider vouched for it. A later address has to be proven anew.
     """
 
     __tablename__ = "users"
@@ -27,6 +29,7 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
     last_sign_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    proven_email_key: Mapped[str | None] = mapped_column(String(1024))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

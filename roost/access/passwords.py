@@ -10,6 +10,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from roost.access.common_passwords import is_common
+from roost.core.errors import Invalid
 
 SHORTEST = 8
 LONGEST = 256
@@ -33,6 +34,13 @@ def weakness(password: str, *, email: str = "", username: str = "") -> str | Non
     if is_common(normal):
         return "This password stands in lists of breached passwords; choose another one."
     return None
+
+
+def refuse_weak(password: str, *, email: str = "", username: str | None = None, pointer: str = "/password") -> None:
+    """Raises Invalid with the reason, at the field `pointer`, for a password that is not strong enough."""
+    why_weak = weakness(password, email=email, username=username or "")
+    if why_weak:
+        raise Invalid(why_weak, code="weak_password", errors=[{"pointer": pointer, "detail": why_weak}])
 
 
 class Passwords:

@@ -24,6 +24,10 @@ def _filled(value: str) -> str:
 Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_filled)]
 Password = Annotated[str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})]
 
+Code = Annotated[
+    str, Field(min_length=6, max_length=32, description="Six digits of the authenticator app, or a recovery code.")
+]
+
 
 class LoginRequest(BaseModel):
     """Exactly one of `identifier` (e-mail or username), `email`, `username`; and the password."""
@@ -39,6 +43,7 @@ class LoginRequest(BaseModel):
     email: Identifier | None = None
     username: Identifier | None = None
     password: Password
+    code: Code | None = None
     cookie: bool = Field(
         default=False, strict=True, description="Keep the refresh token in a cookie instead of the answer."
     )
@@ -61,6 +66,7 @@ class LoginForm(BaseModel):
     grant_type: Literal["password"] = "password"
     username: Identifier
     password: Password
+    code: Code | None = None
     scope: str = ""
     client_id: str | None = None
     client_secret: str | None = None

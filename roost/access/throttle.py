@@ -2,7 +2,8 @@
 
 Three counts run side by side: for one account from one address, for one address, for one account. Whoever signed in
 successfully from an address is only held back by the first, so that strangers who guess at an account, or share
-the owner's address, do not lock the owner out.
+the owner's address, do not lock the owner out. One-time codes have a million values only, so that wrong ones have a
+count of their own.
 """
 
 from collections import OrderedDict
@@ -21,6 +22,7 @@ class SignInThrottle:
         self._pairs = RateLimiter(clock, per_minute=2, burst=6)
         self._addresses = RateLimiter(clock, per_minute=20, burst=60)
         self._accounts = RateLimiter(clock, per_minute=6, burst=30)
+        self._codes = RateLimiter(clock, per_minute=0.5, burst=10)
         self._trusted: OrderedDict[str, None] = OrderedDict()
 
     def enter(self, account: str, address: str) -> None:
@@ -41,7 +43,19 @@ class SignInThrottle:
         for limiter, key in self._counts(account, address):
             limiter.give_back(key)
         self._pairs.forget(_pair(account, address))
+        self._codes.forget(self._code_key(account, address))
         self.trust(account, address)
+
+    def excuse(self, account: str, address: str) -> None:
+        """The try was no failure, but it was not enough to trust anyone either: uncount it."""
+        for limiter, key in self._counts(account, address):
+            limiter.give_back(key)
+
+    def enter_code(self, account: str, address: str) -> None:
+        """Count a one-time code before it is looked at; raises TooMany when it has to wait."""
+        wait_s = self._codes.take(self._code_key(account, address))
+        if wait_s > 0:
+            raise TooMany("Too many wrong codes; wait a moment.", retry_after_s=wait_s, code="too_many_failures")
 
     def trust(self, account: str, address: str) -> None:
         """Remember that the account's owner sits at this address."""
@@ -49,6 +63,10 @@ class SignInThrottle:
         self._trusted.move_to_end(_pair(account, address))
         while len(self._trusted) > _REMEMBERED:
             self._trusted.popitem(last=False)
+
+    def _code_key(self, account: str, address: str) -> str:
+        pair = _pair(account, address)
+        return pair if pair in self._trusted else account
 
     def _counts(self, account: str, address: str) -> list[tuple[RateLimiter, str]]:
         counts = [(self._pairs, _pair(account, address))]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from roost.access.dependencies import CurrentUser
-from roost.access.endpoints import client_address
+from roost.access.answers import client_address
 from roost.access.models import User
 from roost.access.names import unique_key
 from roost.access.passwords import weakness

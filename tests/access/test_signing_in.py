@@ -6,6 +6,7 @@ from unittest.mock import AsyncMock
 import httpx2
 import pytest
 
+from roost.access.sessions import Client
 from tests.conftest import UserClient, sign_in_admin
 from tests.core.test_http import assert_problem
 from tests.roost_server import RoostServer
@@ -84,7 +85,7 @@ async def test_the_same_work_whether_or_not_the_name_exists(settled_sessions: "t
     sessions, verify = settled_sessions
     for identifier in ("ada@example.org", "nobody@example.org"):
         with pytest.raises(Exception, match="wrong"):
-            await sessions.sign_in(identifier, "not it", "10.0.0.1")  # type: ignore[attr-defined]
+            await sessions.sign_in(identifier, "not it", Client("10.0.0.1"))  # type: ignore[attr-defined]
     assert verify.await_count == 2
 
 

@@ -35,6 +35,7 @@ def upgrade() -> None:
     before = _tables()
     with _changed(before["users"], numbered=True) as users:
         users.add_column(sa.Column("last_sign_in_at", sa.DateTime(timezone=True), nullable=True))
+        users.add_column(_proof())
         users.alter_column("password_hash", existing_type=sa.String(length=255), nullable=True)
     with _changed(before["organizations"], numbered=True):
         pass
@@ -78,6 +79,7 @@ def downgrade() -> None:
         pass
     with _changed(after["users"]) as users:
         users.alter_column("password_hash", existing_type=sa.String(length=255), nullable=False)
+        users.drop_column("proven_email_key")
         users.drop_column("last_sign_in_at")
 
 
@@ -92,6 +94,10 @@ def _changed(table: sa.Table, *, numbered: bool = False) -> Iterator[BatchOperat
         table_kwargs={"sqlite_autoincrement": True} if numbered else {},
     ) as operations:
         yield operations
+
+
+def _proof() -> sa.Column[str]:
+    return sa.Column("proven_email_key", sa.String(length=1024), nullable=True)
 
 
 def _id() -> sa.Column[int]:
@@ -133,6 +139,7 @@ def _people(metadata: sa.MetaData, *, after: bool) -> None:
         _time("created_at"),
         _time("updated_at"),
         *([_time("last_sign_in_at", nullable=True)] if after else []),
+        *([_proof()] if after else []),
         sa.UniqueConstraint("email_key"),
         sa.UniqueConstraint("username_key"),
     )

@@ -1,0 +1,15 @@
+"""All endpoints of this room."""
+
+from fastapi import APIRouter, Depends
+
+from roost.access.credentials import api_token_endpoints, password_endpoints, session_endpoints, totp_endpoints
+from roost.core.http import reject_unknown_query
+
+router = APIRouter(dependencies=[Depends(reject_unknown_query)])
+for _part in (
+    password_endpoints.router,
+    session_endpoints.router,
+    api_token_endpoints.router,
+    totp_endpoints.router,
+):
+    router.include_router(_part)

@@ -1,0 +1,35 @@
+"""What else proves who somebody is, in one place for whoever wires the rooms."""
+
+from typing import Self
+
+from roost.access.credentials.api_tokens import ApiTokens
+from roost.access.credentials.app_codes import AppCodes
+from roost.access.credentials.forgotten_passwords import ForgottenPasswords
+from roost.access.credentials.password_resets import PasswordResets
+from roost.access.passwords import Passwords
+from roost.core.bus import Bus
+from roost.core.clock import Clock
+from roost.core.database import Database
+from roost.core.mail import Mailer
+
+
+class Credentials:
+    """API tokens, one-time codes, reset links. `secret` is the hub's signing secret."""
+
+    def __init__(
+        self, database: Database, secret: str, *, passwords: Passwords, mailer: Mailer, clock: Clock, bus: Bus
+    ) -> None:
+        self.api_tokens = ApiTokens(database, clock, bus)
+        self.app_codes = AppCodes(secret, clock)
+        self.password_resets = PasswordResets(database, passwords, secret, clock)
+        self.forgotten_passwords = ForgottenPasswords(database, self.password_resets, mailer, clock)
+
+    def start(self) -> Self:
+        """Begin to work beside the requests."""
+        self.api_tokens.start()
+        return self
+
+    async def stop(self) -> None:
+        """Finish what is under way."""
+        await self.forgotten_passwords.stop()
+        await self.api_tokens.stop()
