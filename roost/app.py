@@ -15,10 +15,12 @@ from starlette.middleware import Middleware
 
 import roost
 from roost.access import endpoints as access_endpoints
+from roost.access.audit import endpoints as audit_endpoints
 from roost.access.audit import log as audit
 from roost.access.audit.journal import AuditJournal
 from roost.access.audit.keys import audit_key
 from roost.access.audit.refusals import Refusals
+from roost.access.audit.watch import AuditWatch
 from roost.access.authentication import UserAuthentication
 from roost.access.credentials import endpoints as credential_endpoints
 from roost.access.credentials.service import Credentials
@@ -146,6 +148,7 @@ def _add_routes(app: FastAPI) -> None:
         transfer_endpoints.router,
         telemetry_endpoints.router,
         device_endpoints.router,
+        audit_endpoints.router,
         ops_endpoints.health_router,
         ops_endpoints.system_router,
         overview_endpoints.ops_router,
@@ -177,13 +180,17 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     await migrate_at_start(settings)
     state.database = Database(settings)
     rooms.push_async_callback(state.database.dispose)
-    audit.use_key(state.database, audit_key(settings))
+    sealing_key = audit_key(settings)
+    audit.use_key(state.database, sealing_key)
     state.mailer = mailer_for(settings)
     state.bus = Bus()
     rooms.push_async_callback(state.bus.close)
     state.outbox = Outbox(state.database, state.bus, state.clock)
     await state.outbox.start()
     rooms.push_async_callback(state.outbox.stop)
+    watch = AuditWatch(state.database, settings.data_dir, sealing_key)
+    await watch.start()
+    rooms.push_async_callback(watch.stop)
     state.audit = state.refusals.journal = AuditJournal(state.database, state.clock)
     await state.audit.start()
     rooms.push_async_callback(state.audit.stop)

@@ -12,6 +12,7 @@ _COMMANDS = {
     "run": "roost.cli.run",
     "db": "roost.cli.database",
     "device": "roost.cli.device",
+    "audit": "roost.cli.audit",
     "telemetry": "roost.cli.telemetry",
     "smoke": "roost.cli.smoke",
     "simulate": "roost.cli.simulate",
