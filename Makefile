@@ -8,7 +8,9 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION = $(shell awk '/^name = "uv"$$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)
 # A tool's own index settings must not redirect what the lock file pins.
-SYNC := env -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u VIRTUAL_ENV $(UV) sync --quiet --frozen --inexact
+SYNC := env -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u VIRTUAL_ENV $(UV) sync --quiet --frozen --inexact --compile-bytecode
+# Without compiled files every start would compile a thousand modules again: three seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
 
 WEB_SOURCES := $(shell find frontend \( -name node_modules -o -name coverage -o -name dist \) -prune -o -type f -print 2>/dev/null | grep -v ' ')
 NPM := .ci/npm
