@@ -39,7 +39,10 @@ class CannotStart(Exception):  # noqa: N818 - it reads as what it says
 
 
 def run(**flags: Any) -> None:
-    """Run the hub until Ctrl-C or SIGTERM."""
+    """Run the hub until Ctrl-C or SIGTERM.
+
+    Ends with 0 when it was stopped in order, 2 when it cannot start, 3 when its start failed halfway, 1 otherwise.
+    """
     try:
         settings = read_settings({name: value for name, value in flags.items() if value is not None})
         sockets = _checked(settings)
@@ -52,10 +55,11 @@ def run(**flags: Any) -> None:
     try:
         server.run(sockets=sockets)
     except KeyboardInterrupt:
-        # Already stopped, in order; the server only passes on what it was told.
-        return
+        raise typer.Exit(1) from None
     if not server.started:
         raise typer.Exit(3)
+    if not server.stopped_in_order:
+        raise typer.Exit(1)
 
 
 def _keep_one_heap() -> None:
@@ -80,6 +84,7 @@ def read_settings(flags: dict[str, Any]) -> Settings:
 class _Server(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.stopped_in_order = False
         super().__init__(
             uvicorn.Config(
                 create_app(settings),
@@ -99,6 +104,13 @@ class _Server(uvicorn.Server):
                 ssl_keyfile=settings.tls_key,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.stopped_in_order = not self.force_exit and not self.lifespan.should_exit
+        # The server would now raise the signal again, and whoever started the hub (a supervisor, a script) would take
+        # an orderly end for a failure.
+        self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

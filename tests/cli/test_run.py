@@ -131,6 +131,15 @@ def test_starts_on_free_ports_says_where_and_ends_at_once(fresh_server: FreshSer
     server.start()
 
 
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_hub_that_was_stopped_in_order_ends_with_zero(fresh_server: FreshServer, told: signal.Signals) -> None:
+    server = fresh_server(ROOST_HOST_DEVICE="false")
+    server.process.send_signal(told)
+    assert server.process.wait(timeout=20) == 0, server.log_text()
+    assert "Application shutdown complete" in server.log_text()
+    server.start()
+
+
 def test_migrates_by_hand(fresh_server: FreshServer) -> None:
     server = fresh_server(start=False)
     for arguments, expected in (
