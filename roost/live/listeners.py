@@ -19,7 +19,7 @@ class Listener:
     When the queue is full the oldest frame goes, and the gap is counted. `wake` is called when something is to be sent.
     """
 
-    __slots__ = ("_dropped", "_frames", "_principal", "_reachable", "_wake", "device_id", "home_id", "scope")
+    __slots__ = ("_dropped", "_frames", "_held", "_principal", "_reachable", "_wake", "device_id", "home_id", "scope")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Listener:
         self._wake = wake
         self._frames: deque[str] = deque()
         self._dropped = 0
+        self._held = False
         self._reachable: dict[tuple[int, int | None], bool] = {}
         self.home_id = home_id
         self.device_id = device_id
@@ -46,7 +47,13 @@ class Listener:
 
     @principal.setter
     def principal(self, principal: UserPrincipal) -> None:
+        """Listen as this one from now on; what was held back is missing, since it was offered to the one before."""
         self._principal = principal
+        if self._held:
+            self._held = False
+            self._dropped += len(self._frames)
+            self._frames.clear()
+            self._wake()
         self._reachable.clear()
 
     def wants(self, device_id: int, organization_id: int, home_id: int | None) -> bool:
@@ -62,6 +69,10 @@ class Listener:
             self._reachable[place] = allowed
         return allowed
 
+    def hold(self) -> None:
+        """Give nothing out until the principal is set anew."""
+        self._held = True
+
     def offer(self, frame: str) -> None:
         """Queue a frame; never blocks."""
         if len(self._frames) >= QUEUE_FRAMES:
@@ -72,6 +83,8 @@ class Listener:
 
     def take(self) -> str | None:
         """The next frame to send: after a gap the one that says how many are missing. None when nothing waits."""
+        if self._held:
+            return None
         if self._dropped:
             missing, self._dropped = self._dropped, 0
             return dropped_frame(missing)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from roost.access.authentication import UserAuthentication
+from roost.access.messages import DEACTIVATED, GRANTS_CHANGED
 from roost.access.principals import UserPrincipal, visible_to
 from roost.core.bus import Bus
 from roost.core.clock import Clock
@@ -39,14 +40,15 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An open socket: by which right it is open now, and how to end it."""
+    """An open socket: by which right it is open now, how to end it, and how to have it ask again before it goes on."""
 
     right: Callable[[], Right]
     dismiss: Callable[[Closing], None]
+    reconsider: Callable[[], None]
 
 
 class Rights:
-    """Gives and takes the right to listen. Hears sign-outs and deactivations on the bus."""
+    """Gives and takes the right to listen. Hears sign-outs, deactivations and changes of grants on the bus."""
 
     def __init__(self, database: Database, authentication: UserAuthentication, clock: Clock, bus: Bus) -> None:
         self._database = database
@@ -59,7 +61,8 @@ class Rights:
         self._epoch = 0
         self._subscriptions = [
             bus.subscribe("session.revoked", self._on_session_revoked),
-            bus.subscribe("user.deactivated", self._on_user_deactivated),
+            bus.subscribe(DEACTIVATED, self._on_user_deactivated),
+            bus.subscribe(GRANTS_CHANGED, self._on_grants_changed),
             bus.subscribe("api_token.revoked", self._on_api_token_revoked),
         ]
 
@@ -89,7 +92,15 @@ class Rights:
             raise Closing(NOT_SIGNED_IN, "The new token belongs to somebody else; open a socket of its own for it.")
         return fresh
 
-    async def recheck(self, right: Right, scope: str) -> Right:
+    async def recheck(self, right: Right, scope: str, filters: Filters) -> Right:
+        """The same right with today's grants, which are known to have changed. Raises Closing when it no longer stands,
+        and when that cannot be found out.
+        """
+        fresh = replace(right, principal=(await self.establish(right.token, scope)).principal)
+        await self.check_filters(fresh.principal, scope, filters)
+        return fresh
+
+    async def refresh(self, right: Right, scope: str) -> Right:
         """The same right with today's grants. Raises Closing when it no longer stands."""
         try:
             return replace(right, principal=(await self.establish(right.token, scope)).principal)
@@ -130,12 +141,11 @@ class Rights:
             self._without_token -= 1
 
     @contextlib.contextmanager
-    def holding(self, right: Callable[[], Right], dismiss: Callable[[Closing], None]) -> Iterator[None]:
+    def holding(self, holder: Holder) -> Iterator[None]:
         """Keeps a socket known while it is open. Raises Closing when its user has too many."""
-        user_id = right().principal.user_id
-        if sum(holder.right().principal.user_id == user_id for holder in self._holders) >= SOCKETS_PER_USER:
+        user_id = holder.right().principal.user_id
+        if sum(other.right().principal.user_id == user_id for other in self._holders) >= SOCKETS_PER_USER:
             raise Closing(TOO_MANY, f"You have {SOCKETS_PER_USER} live connections already; close one of them.")
-        holder = Holder(right, dismiss)
         self._holders.add(holder)
         try:
             yield
@@ -164,6 +174,12 @@ class Rights:
     def _on_user_deactivated(self, _subject: str, message: dict[str, Any]) -> None:
         self._epoch += 1
         self._dismiss(lambda principal: principal.user_id == message["user_id"], "This account has been deactivated.")
+
+    def _on_grants_changed(self, _subject: str, message: dict[str, Any]) -> None:
+        self._epoch += 1
+        for holder in tuple(self._holders):
+            if holder.right().principal.user_id == message["user_id"]:
+                holder.reconsider()
 
     def _dismiss(self, concerns: Callable[[UserPrincipal], bool], reason: str) -> None:
         for holder in tuple(self._holders):

@@ -13,7 +13,7 @@ from roost.live.closings import BAD_FRAME, NOT_SIGNED_IN, TOO_LARGE, UNSUPPORTED
 from roost.live.frames import AUTHENTICATED, MAX_INCOMING_CHARS, PING, PONG, READY, Incoming, parse_incoming
 from roost.live.listeners import Listener, Listeners
 from roost.live.requests import SUBPROTOCOL, Filters, offered_token, parse_filters
-from roost.live.rights import Right, Rights
+from roost.live.rights import Holder, Right, Rights
 
 FIRST_TOKEN_TIMEOUT_S = 10.0
 RECHECK_S = 30.0
@@ -40,6 +40,8 @@ class LiveSocket:
         self._something_to_send = asyncio.Event()
         self._right_changed = asyncio.Event()
         self._dismissal: Closing | None = None
+        # The grants have changed: nothing is sent until they have been looked at.
+        self._in_doubt = False
 
     async def serve(self) -> None:
         """Serve until either side ends it."""
@@ -48,7 +50,7 @@ class LiveSocket:
         try:
             right = await self._open()
             self._right = right
-            with self._rights.holding(self._current_right, self.dismiss):
+            with self._rights.holding(Holder(self._current_right, self.dismiss, self.reconsider)):
                 await self._rights.check_filters(right.principal, self._scope, self._filters)
                 await self._converse(right)
         except Closing as closing:
@@ -62,6 +64,13 @@ class LiveSocket:
         """End this socket at once; nothing that waits is sent any more."""
         self._stop_listening()
         self._dismissal = closing
+        self._right_changed.set()
+
+    def reconsider(self) -> None:
+        """Send nothing more until today's grants have been looked at."""
+        self._in_doubt = True
+        if self._listener is not None:
+            self._listener.hold()
         self._right_changed.set()
 
     async def _open(self) -> Right:
@@ -114,6 +123,8 @@ class LiveSocket:
             self._remove()
         self._right = right
         self._listener.principal = right.principal
+        if self._in_doubt:
+            self._listener.hold()
         self._remove = self._listeners.add(self._listener)
 
     def _stop_listening(self) -> None:
@@ -188,6 +199,8 @@ class LiveSocket:
         while True:
             if self._dismissal is not None:
                 raise self._dismissal
+            if self._in_doubt:
+                await self._reconsidered()
             right = self._current_right()
             left_s = self._rights.seconds_left(right)
             if left_s <= 0:
@@ -197,10 +210,22 @@ class LiveSocket:
                     await self._right_changed.wait()
                 self._right_changed.clear()
             except TimeoutError:
-                await self._recheck(right)
+                await self._refresh(right)
 
-    async def _recheck(self, right: Right) -> None:
-        checked = await self._rights.recheck(right, self._scope)
+    async def _reconsidered(self) -> None:
+        """Go on listening as far as today's grants allow. Raises Closing."""
+        # They may change once more while they are read.
+        while self._in_doubt:
+            self._in_doubt = False
+            right = self._current_right()
+            checked = await self._rights.recheck(right, self._scope, self._filters)
+            if self._right is not right:
+                self._in_doubt = True
+            elif self._dismissal is None:
+                self._listen(checked)
+
+    async def _refresh(self, right: Right) -> None:
+        checked = await self._rights.refresh(right, self._scope)
         # A new token may have come while the old one was looked at.
         if self._right is right and self._dismissal is None:
             self._listen(checked)

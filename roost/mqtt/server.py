@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from roost.access.messages import DEACTIVATED, GRANTS_CHANGED
 from roost.access.principals import UserPrincipal
 from roost.core.bus import Bus
 from roost.core.clock import Clock
@@ -99,7 +100,8 @@ class MqttServer:
             self.intake.subscribe(self._subscriptions.deliver),
             self._bus.subscribe("device.", self._on_device),
             self._bus.subscribe("session.revoked", self._on_sign_out),
-            self._bus.subscribe("user.deactivated", self._on_sign_out),
+            self._bus.subscribe(DEACTIVATED, self._on_sign_out),
+            self._bus.subscribe(GRANTS_CHANGED, self._on_grants_changed),
             self._bus.subscribe("api_token.revoked", self._on_api_token_revoked),
         ]
         self._sweep()
@@ -210,8 +212,14 @@ class MqttServer:
                 session.end(reason, detail)
 
     async def _refresh(self, device_id: int) -> None:
-        """The device was changed: subscribers are judged by the home in which it is now."""
-        identity = await self._directory.find(device_id)
+        """The device was changed: subscribers are judged by the organization and home in which it is now."""
+        try:
+            identity = await self._directory.find(device_id)
+        except _AWAY:
+            # Where it belongs now is found out when it comes back; until then nobody must hear it in the wrong place.
+            for session in self.registry.of_device(device_id):
+                session.end(Reason.SERVER_BUSY, "The hub cannot look up the device at the moment; connect again.")
+            raise
         if identity is not None:
             for session in self.registry.of_device(device_id):
                 session.device = identity
@@ -222,16 +230,38 @@ class MqttServer:
             await asyncio.sleep(RECHECK_INTERVAL_S)
             for session in self.registry.users():
                 try:
-                    session.user = await self.authentication.authenticate_user(session.token)
-                    session.reaches = None
-                except Unauthorized as error:
-                    session.end(Reason.NOT_AUTHORIZED, error.detail)
+                    await self._recheck(session)
                 except _AWAY as error:
                     logger.warning("a user's token could not be checked again: %s", error)
 
+    async def _recheck(self, session: Session) -> None:
+        """Look at the user's grants anew; whoever has none any more is sent away. Raises what a database says."""
+        seen = -1
+        while seen != session.doubts:
+            # They may change once more while they are read.
+            seen = session.doubts
+            try:
+                session.user = await self.authentication.authenticate_user(session.token)
+            except Unauthorized as error:
+                session.end(Reason.NOT_AUTHORIZED, error.detail)
+                return
+        session.doubts, session.reaches = 0, None
+
+    def _on_grants_changed(self, _subject: str, message: dict[str, Any]) -> None:
+        for session in self.registry.of_user(message["user_id"]):
+            session.doubts += 1
+            self.run(self._reconsider(session))
+
+    async def _reconsider(self, session: Session) -> None:
+        try:
+            await self._recheck(session)
+        except _AWAY:
+            session.end(Reason.SERVER_BUSY, "The hub cannot check your rights at the moment; connect again.")
+            raise
+
     def _on_sign_out(self, subject: str, message: dict[str, Any]) -> None:
         for session in self.registry.of_user(message["user_id"]):
-            every = subject == "user.deactivated"
+            every = subject == DEACTIVATED
             if every or (session.user is not None and session.user.session_id == message["session_id"]):
                 session.end(Reason.NOT_AUTHORIZED, _SIGNED_OUT)
 

@@ -88,6 +88,7 @@ class Session(Connection):
         "accepted",
         "aliases",
         "client_id",
+        "doubts",
         "dropped",
         "filters",
         "heard_at",
@@ -115,6 +116,8 @@ class Session(Connection):
         self.aliases: dict[int, str] | None = None
         # Topic filters; a device's lead nowhere yet.
         self.filters: dict[str, Any] | None = None
+        # How often the user's grants have changed since they were last looked at: until they are, nothing is sent.
+        self.doubts = 0
         # Which (scope, organization, home) the user may read, as far as asked.
         self.reaches: dict[tuple[str, int, int | None], bool] | None = None
         self.peer_limit = codec.MAX_PACKET_SIZE

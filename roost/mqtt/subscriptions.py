@@ -161,7 +161,9 @@ class Subscriptions:
                         await asyncio.sleep(_DRAIN_POLL_S)
                     if session.stopped & ENDED:
                         return
-                    if payload and (device.device_id, leaf) not in (subscription.newer or ()):
+                    # So many devices take a while, and grants may change meanwhile.
+                    allowed = _reaches(session, device, leaf)
+                    if payload and allowed and (device.device_id, leaf) not in (subscription.newer or ()):
                         topic = device_topic(subscription.name or device.device_id, leaf)
                         self._write(session, codec.encode_publish(session.version, topic, payload, retain=True))
         finally:
@@ -226,7 +228,7 @@ def _scope(leaf: str) -> str:
 
 def _reaches(session: Session, device: DeviceIdentity, leaf: str) -> bool:
     """Whether the user may read this now; asked once per place, since the question comes with every message."""
-    if session.user is None:
+    if session.user is None or session.doubts:
         return False
     if session.reaches is None:
         session.reaches = {}

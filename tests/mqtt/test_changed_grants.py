@@ -1,0 +1,94 @@
+"""A subscriber whose grants change gets nothing until it is known what is left."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+from roost.access.principals import Grant
+from tests.mqtt import wire
+from tests.mqtt.conftest import USER, Endpoint
+from tests.mqtt.wire import RawClient
+from tests.waiting import until
+
+TOPIC = "devices/7/telemetry"
+CHANGED = {"user_id": USER.user_id}
+
+
+async def subscribed(endpoint: Endpoint) -> RawClient:
+    reader = await endpoint.user(5)
+    await reader.send(wire.subscribe("devices/+/telemetry", version=5))
+    assert (await reader.receive()).kind == 9
+    return reader
+
+
+async def say(device: RawClient, packet_id: int) -> None:
+    """Send a message and wait until it is stored, which is when subscribers have been told."""
+    body = json.dumps({"event_type": "count", "payload": {"n": packet_id}}).encode()
+    await device.send(wire.publish(TOPIC, body, packet_id))
+    assert (await device.receive()).packet_id == packet_id
+
+
+async def test_nothing_is_sent_while_grants_are_looked_at(endpoint: Endpoint) -> None:
+    reader, device = await subscribed(endpoint), await endpoint.device()
+    gate, plain = asyncio.Event(), endpoint.server.authentication.authenticate_user
+
+    async def slowly(token: str) -> object:
+        await gate.wait()
+        return await plain(token)
+
+    endpoint.server.authentication.authenticate_user = slowly  # type: ignore[assignment]
+    endpoint.bus.publish("user.grants_changed", CHANGED)
+    await say(device, 1)
+    endpoint.principal = replace(USER, grants=(Grant("viewer", 3),))
+    gate.set()
+    (session,) = endpoint.server.registry.users()
+    await until(lambda: session.user == endpoint.principal and not session.doubts)
+    await say(device, 2)
+    assert b'"n"' in (await reader.receive()).body
+
+
+async def test_a_change_during_the_look_is_seen_too(endpoint: Endpoint) -> None:
+    reader, device = await subscribed(endpoint), await endpoint.device()
+    looks, gates = [], [asyncio.Event(), asyncio.Event()]
+    principals = [USER, replace(USER, grants=(Grant("viewer", 99),)), replace(USER, grants=(Grant("viewer", 99),))]
+
+    async def look(token: str) -> object:
+        looks.append(token)
+        found = principals[len(looks) - 1]
+        if len(looks) <= len(gates):
+            await gates[len(looks) - 1].wait()
+        return found
+
+    endpoint.server.authentication.authenticate_user = look  # type: ignore[assignment]
+    endpoint.bus.publish("user.grants_changed", CHANGED)
+    await until(lambda: len(looks) == 1)
+    endpoint.bus.publish("user.grants_changed", CHANGED)
+    await until(lambda: len(looks) == 2)
+    gates[0].set()
+    await until(lambda: len(looks) == 3)
+    gates[1].set()
+    (session,) = endpoint.server.registry.users()
+    await until(lambda: not session.doubts)
+    await say(device, 1)
+    await reader.send(wire.PING)
+    assert (await reader.receive()).kind == 13
+
+
+async def test_who_cannot_be_judged_is_sent_away(endpoint: Endpoint) -> None:
+    reader = await subscribed(endpoint)
+    endpoint.user_error = OSError("connection refused")
+    endpoint.bus.publish("user.grants_changed", CHANGED)
+    answer = await reader.receive()
+    assert (answer.kind, answer.reason) == (14, 0x89)
+
+
+async def test_a_device_that_cannot_be_looked_up_connects_again(endpoint: Endpoint) -> None:
+    device = await endpoint.device(5)
+
+    async def fail(*_: object) -> None:
+        raise OSError("connection refused")
+
+    endpoint.directory.find = fail  # type: ignore[method-assign, assignment]
+    endpoint.bus.publish("device.updated", {"device_id": 7, "organization_id": 99})
+    answer = await device.receive()
+    assert (answer.kind, answer.reason) == (14, 0x89)
