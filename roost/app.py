@@ -56,6 +56,7 @@ from roost.devices.timers import Housekeeping
 from roost.live import endpoints as live_endpoints
 from roost.live.service import Live
 from roost.migrations.runner import migrate_at_start
+from roost.mqtt.audit import MqttAudit
 from roost.mqtt.directory import DeviceDirectory
 from roost.mqtt.reports import DeviceReports
 from roost.mqtt.server import MqttServer
@@ -259,6 +260,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         directory=DeviceDirectory(state.database, state.store, state.presence),
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
+        audit=MqttAudit(state.audit),
     )
     sampling = await _start_operations(app, rooms)
     if settings.host_device:

@@ -57,6 +57,7 @@ class AccessTokens:
             claims = jwt.decode(token, self._key, algorithms=[self._algorithm]).claims
             expires_at_s = int(claims["exp"])
             verified = AccessClaims(int(claims["sub"]), int(claims["sid"]), expires_at_s)
+            begins_at_s = max(int(claims["iat"]), int(claims.get("nbf", 0)))
             meant_for_us = claims.get("iss") == self._issuer and claims.get("aud") == self._audience
         except (JoseError, ValueError, TypeError, KeyError):
             raise invalid_token("The access token is not one that this hub issued; sign in again.") from None
@@ -64,6 +65,8 @@ class AccessTokens:
             raise invalid_token("The access token is for another audience; sign in here.")
         if self._clock.now_ms() / 1000 >= expires_at_s + _LEEWAY_S:
             raise invalid_token("The access token has expired; refresh it or sign in again.", code="token_expired")
+        if begins_at_s > self._clock.now_ms() / 1000 + _LEEWAY_S:
+            raise invalid_token("The access token is not valid yet; compare the clocks.", code="token_not_yet_valid")
         return verified
 
 

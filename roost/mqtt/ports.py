@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from roost.access.principals import UserPrincipal
 from roost.devices.identities import DeviceIdentity
+from roost.mqtt.reasons import Reason, SignInError
 from roost.telemetry.ingest import Sink
 from roost.telemetry.messages import Committed
 
@@ -76,6 +77,18 @@ class Reports(Protocol):
     async def status(self, device: DeviceIdentity, body: bytes) -> None: ...
 
     async def logs(self, device: DeviceIdentity, body: bytes) -> None: ...
+
+
+class Auditor(Protocol):
+    """Who remembers what was refused, and where credentials are used: `roost.mqtt.audit.MqttAudit`."""
+
+    def entered(self, principal: DeviceIdentity | UserPrincipal, address: str) -> None: ...
+
+    def connect_refused(self, name: str | None, address: str, error: SignInError) -> None: ...
+
+    def topic_refused(
+        self, action: str, principal: DeviceIdentity | UserPrincipal | None, address: str, topic: str, reason: Reason
+    ) -> None: ...
 
 
 class Directory(Protocol):

@@ -8,8 +8,9 @@ from roost.core.errors import RoostError
 from roost.core.rates import RateLimiter
 from roost.devices.identities import DeviceIdentity
 from roost.mqtt import codec
+from roost.mqtt.audit import PUBLISH_REFUSED
 from roost.mqtt.connection import WAITING
-from roost.mqtt.ports import DeviceLog, Reports
+from roost.mqtt.ports import Auditor, DeviceLog, Reports
 from roost.mqtt.reasons import ProtocolError, Reason, TopicError
 from roost.mqtt.session import TOPIC_ALIAS_MAXIMUM, Session
 from roost.mqtt.topics import INGESTED, LOGS, STATUS, published_kind
@@ -41,11 +42,13 @@ class Publisher:
         reports: Reports,
         run: Callable[[Coroutine[Any, Any, None]], object],
         audit_rate: RateLimiter,
+        audit: Auditor,
     ) -> None:
         self._device_logs = device_logs
         self._reports = reports
         self._run = run
         self._audit_rate = audit_rate
+        self._audit_log = audit
 
     def publish(self, session: Session, flags: int, body: bytes) -> None:
         """One PUBLISH; raises ProtocolError."""
@@ -53,6 +56,7 @@ class Publisher:
         topic = _resolved_topic(session, publish)
         device = session.device
         if device is None:
+            self._audit_log.topic_refused(PUBLISH_REFUSED, session.user, session.address, topic, Reason.NOT_AUTHORIZED)
             self._refuse_user(session, publish)
             return
         try:
@@ -157,6 +161,7 @@ class Publisher:
 
     def _audit(self, session: Session, topic: str, reason: Reason) -> None:
         device = session.device
+        self._audit_log.topic_refused(PUBLISH_REFUSED, device, session.address, topic, reason)
         if device is None or self._audit_rate.take(str(device.device_id)) > 0:
             return
         logger.warning(

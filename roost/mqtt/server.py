@@ -17,7 +17,7 @@ from roost.core.settings import Settings
 from roost.mqtt.authentication import Authentication
 from roost.mqtt.connection import ENDED, LEAVING
 from roost.mqtt.listening import BACKLOG, listening_port, open_sockets, raise_file_limit, tls_context
-from roost.mqtt.ports import DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
+from roost.mqtt.ports import Auditor, DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
 from roost.mqtt.publishing import Publisher
 from roost.mqtt.reasons import Reason
 from roost.mqtt.registry import Registry
@@ -59,14 +59,16 @@ class MqttServer:
         directory: Directory,
         authenticate_user: Callable[[str], Awaitable[UserPrincipal]],
         clock: Clock,
+        audit: Auditor,
     ) -> None:
         self.intake = ingest
+        self.audit = audit
         self.presence = presence
         self.authentication = Authentication.build(identities, authenticate_user, clock)
         audit_rate = RateLimiter(clock, per_minute=_AUDITS_A_MINUTE, burst=_AUDITS_A_MINUTE)
-        self._publisher = Publisher(device_logs, reports, self.run, audit_rate)
+        self._publisher = Publisher(device_logs, reports, self.run, audit_rate, audit)
         self.publishing: Publishing = self._publisher
-        self._subscriptions = Subscriptions(directory, self.run)
+        self._subscriptions = Subscriptions(directory, self.run, audit)
         self.subscribing: Subscribing = self._subscriptions
         self.registry = Registry()
         self.port = 0

@@ -16,7 +16,7 @@ from roost.mqtt.connection import (
     WAITING,
     Connection,
 )
-from roost.mqtt.ports import Intake, PresenceBook, Wire
+from roost.mqtt.ports import Auditor, Intake, PresenceBook, Wire
 from roost.mqtt.properties import Property, encode_properties
 from roost.mqtt.reasons import Reason, SignInError, malformed, violation
 from roost.telemetry.refusals import Refusal
@@ -65,6 +65,7 @@ class Hub(Protocol):
     intake: Intake
     authentication: Authentication
     presence: PresenceBook
+    audit: Auditor
     publishing: Publishing
     subscribing: Subscribing
 
@@ -222,6 +223,7 @@ class Session(Connection):
             if not self.stopped & ENDED:
                 self._accept(connect, principal)
         except SignInError as error:
+            self.hub.audit.connect_refused(connect.user_name, self.address, error)
             self.end(error.reason, error.detail)
         except Exception:
             self.end(Reason.SERVER_UNAVAILABLE, "The hub cannot check passwords at the moment; try again soon.")
@@ -241,6 +243,7 @@ class Session(Connection):
         if self.version == codec.V5 and not 0 < keep_alive_s <= LONGEST_KEEP_ALIVE_S:
             keep_alive_s = LONGEST_KEEP_ALIVE_S
         self.hub.enter(self)
+        self.hub.audit.entered(principal, self.address)
         self.accepted = True
         self.silence_limit_s = 1.5 * keep_alive_s
         self.packet_limit = PACKET_LIMIT_BYTES

@@ -7,9 +7,10 @@ from typing import Any
 
 from roost.devices.identities import DeviceIdentity
 from roost.mqtt import codec
+from roost.mqtt.audit import SUBSCRIBE_REFUSED
 from roost.mqtt.connection import CHOKED, ENDED, WAITING
 from roost.mqtt.payloads import live_payload, status_payload
-from roost.mqtt.ports import Directory
+from roost.mqtt.ports import Auditor, Directory
 from roost.mqtt.reasons import Reason, TopicError
 from roost.mqtt.session import Session
 from roost.mqtt.topics import STATUS, LiveFilter, check_device_filter, device_topic, parse_live_filter
@@ -41,10 +42,13 @@ class Subscription:
 class Subscriptions:
     """All filters of all users, and the way of a committed message to them."""
 
-    def __init__(self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+    def __init__(
+        self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], object], audit: Auditor
+    ) -> None:
         self.dropped = 0
         self._directory = directory
         self._run = run
+        self._audit = audit
         self._of_one: dict[int, list[Subscription]] = {}
         self._of_all: list[Subscription] = []
 
@@ -88,6 +92,7 @@ class Subscriptions:
         try:
             check_device_filter(text, device.device_id, device.device_uid)
         except TopicError as error:
+            self._audit.topic_refused(SUBSCRIBE_REFUSED, device, session.address, text, error.reason)
             return error.reason
         if filters is None or len(filters) >= FILTERS_PER_CLIENT:
             return Reason.QUOTA_EXCEEDED
@@ -110,12 +115,15 @@ class Subscriptions:
         try:
             live = parse_live_filter(wanted.text)
         except TopicError as error:
+            self._audit.topic_refused(SUBSCRIBE_REFUSED, user, session.address, wanted.text, error.reason)
             return error.reason
         device_id = None
         if live.device is not None and user is not None:
             visible = await self._directory.visible(user, live.device, _scope(live.leaves[0]))
             if not visible:
-                return Reason.NOT_AUTHORIZED
+                reason = Reason.NOT_AUTHORIZED
+                self._audit.topic_refused(SUBSCRIBE_REFUSED, user, session.address, wanted.text, reason)
+                return reason
             device_id = visible[0].device_id
         if filters is None or session.stopped & ENDED:
             return Reason.UNSPECIFIED_ERROR

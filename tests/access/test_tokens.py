@@ -51,6 +51,15 @@ def test_expires() -> None:
         tokens(clock).verify(token)
 
 
+def test_a_token_from_the_future_is_not_valid_yet() -> None:
+    clock, ahead = StoppedClock(), StoppedClock()
+    ahead.advance(60)
+    with pytest.raises(Unauthorized, match="not valid yet"):
+        tokens(clock).verify(issue(tokens(ahead)))
+    clock.advance(60)
+    tokens(clock).verify(issue(tokens(ahead)))
+
+
 def test_other_keys_issuers_audiences_and_algorithms_are_refused() -> None:
     clock = StoppedClock()
     good = tokens(clock)

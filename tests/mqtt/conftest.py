@@ -22,6 +22,7 @@ from roost.core.clock import SystemClock
 from roost.core.errors import Unauthorized
 from roost.core.settings import Settings
 from roost.devices.identities import DeviceIdentity
+from roost.mqtt.reasons import Reason, SignInError
 from roost.mqtt.server import MqttServer
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
@@ -155,6 +156,26 @@ class MemoryDirectory:
         return self.lasts.get((device.device_id, leaf))
 
 
+class MemoryAudit:
+    """What would stand in the audit log."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Any, ...]] = []
+        self.refused_connects: list[str | None] = []
+        self.refused_topics: list[tuple[str, str]] = []
+
+    def entered(self, principal: DeviceIdentity | UserPrincipal, address: str) -> None:
+        self.entries.append((principal, address))
+
+    def connect_refused(self, name: str | None, address: str, error: SignInError) -> None:
+        self.refused_connects.append(name)
+
+    def topic_refused(
+        self, action: str, principal: DeviceIdentity | UserPrincipal | None, address: str, topic: str, reason: Reason
+    ) -> None:
+        self.refused_topics.append((action, topic))
+
+
 class Endpoint:
     """A running server and everything around it."""
 
@@ -164,6 +185,7 @@ class Endpoint:
         self.ingest = Ingest(self.log, self.clock, rate_per_minute)
         self.identities = MemoryIdentities({TOKEN: DEVICE, OTHER_TOKEN: OTHER})
         self.notes = Notes()
+        self.audit = MemoryAudit()
         self.bus = Bus()
         self.directory = MemoryDirectory()
         self.settings = Settings(_env_file=None, data_dir=folder, mqtt_port=0, **settings)
@@ -185,6 +207,7 @@ class Endpoint:
             directory=self.directory,
             authenticate_user=self._authenticate_user,
             clock=self.clock,
+            audit=self.audit,
         )
 
     async def restart(self) -> None:

@@ -193,6 +193,7 @@ async def test_another_devices_topic_is_refused_and_audited(
     assert [line for line in endpoint.notes.lines if "another device" in line[1]]
     audited = [record for record in caplog.records if record.getMessage() == "a publish was refused"]
     assert {record.__dict__["topic"] for record in audited} == {"devices/8/telemetry"}
+    assert endpoint.audit.refused_topics == [("mqtt.publish_refused", "devices/8/telemetry")] * 2
     assert endpoint.stored() == []
 
 
