@@ -1,1 +1,1 @@
-"""Homes, and how someone new gets one: registration makes a user, an organization and a first home."""
+"""Homes, rooms, who lives and who works there; and how someone new gets a home: by registering."""
