@@ -72,10 +72,12 @@ from roost.ops.overview import Connections, Installation
 from roost.ops.readiness import Readiness
 from roost.ops.sampling import Sampling
 from roost.ops.service import Host
+from roost.ops.tracing import TracedRequests, Tracing, tracing_for
 from roost.ops.traffic import Traffic, TrafficCounter
 from roost.places import endpoints as place_endpoints
 from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
+from roost.places.registration import register
 from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
@@ -95,7 +97,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
     """
     chosen = settings or Settings()
     clock = SystemClock()
-    traffic, refusals = Traffic(clock), Refusals()
+    traffic, refusals, tracing = Traffic(clock), Refusals(), tracing_for(chosen)
     app = FastAPI(
         title="Roost",
         version=roost.__version__,
@@ -107,6 +109,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
         lifespan=_lifespan,
         middleware=[
             Middleware(Edge, on_refusal=refusals),
+            *([Middleware(TracedRequests, tracing=tracing)] if tracing else []),
             Middleware(TrafficCounter, traffic=traffic),
             Middleware(Cors, origins=chosen.cors_origins),
             Middleware(TwinPaths),
@@ -116,6 +119,7 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
     app.state.settings = chosen
     app.state.clock = clock
     app.state.traffic = traffic
+    app.state.tracing = tracing
     app.state.refusals = refusals
     app.state.announce = announce or _print_line
     problems.install(app)
@@ -181,6 +185,8 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     await migrate_at_start(settings)
     state.database = Database(settings)
     rooms.push_async_callback(state.database.dispose)
+    if state.tracing is not None:
+        _start_tracing(state.tracing, state.database, rooms)
     sealing_key = audit_key(settings)
     audit.use_key(state.database, sealing_key)
     state.mailer = mailer_for(settings)
@@ -197,6 +203,12 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     rooms.push_async_callback(state.audit.stop)
 
 
+def _start_tracing(tracing: Tracing, database: Database, rooms: AsyncExitStack) -> None:
+    tracing.start()
+    rooms.push_async_callback(tracing.stop)
+    tracing.watch_engine(database.engine)
+
+
 async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
     secret = signing_secret(settings)
@@ -204,8 +216,9 @@ async def _start_access(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.passwords = Passwords()
     rooms.callback(state.passwords.close)
     state.credentials = Credentials(
-        state.database, secret, passwords=state.passwords, mailer=state.mailer, clock=state.clock, bus=state.bus
-    ).start()
+        state.database, settings, secret, passwords=state.passwords, mailer=state.mailer, clock=state.clock,
+        bus=state.bus, register=register,
+    ).start()  # fmt: skip
     rooms.push_async_callback(state.credentials.stop)
     state.authentication = UserAuthentication(state.database, state.tokens, state.credentials.api_tokens)
     state.invitation_rate = RateLimiter(state.clock, per_minute=INVITATIONS_A_MINUTE, burst=INVITATIONS_AT_ONCE)
@@ -279,6 +292,8 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
     rooms.push_async_callback(sampling.close)
     intake = Intake(state.ingest, state.clock)
     rooms.callback(intake.stop)
+    if state.tracing is not None:
+        rooms.callback(state.ingest.watch(state.tracing.on_handled))
     state.message_counts = MessageCounts(state.database, state.clock)
     state.ingest.subscribe(state.message_counts.note)
     await state.message_counts.start()

@@ -127,6 +127,17 @@ class Settings(BaseSettings):
         default=None,
         description="How people reach the hub, such as https://roost.example.org; links in mails start with it.",
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="OpenID Connect provider to sign in with, such as https://accounts.example.org/realms/home.",
+    )
+    oidc_client_id: str | None = Field(default=None, max_length=255, description="The hub's client id there.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The hub's client secret there; none for a public client."
+    )
+    oidc_name: str = Field(
+        default="Single sign-on", min_length=1, max_length=60, description="What the sign-in page calls the provider."
+    )
     smtp_url: SecretStr | None = Field(
         default=None,
         description="Mail server: smtps://name:password@host or smtp://host:587; without one, links are shown instead.",
@@ -189,6 +200,20 @@ class Settings(BaseSettings):
     def _cert_with_key(self) -> "Settings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
+            raise ValueError("it must be the provider's issuer, like https://accounts.example.org")
+        return value
+
+    @model_validator(mode="after")
+    def _provider_complete(self) -> "Settings":
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("oidc_issuer and oidc_client_id belong together: set both or neither")
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ async def register(
     clock: Clock,
     *,
     email: str,
-    password_hash: str,
+    password_hash: str | None,
     username: str | None = None,
     full_name: str | None = None,
     organization_name: str | None = None,
