@@ -3,16 +3,16 @@
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
+from roost.access.answers import client_address
 from roost.access.authentication import grants_of
 from roost.access.dependencies import SignedInUser
-from roost.access.answers import client_address
 from roost.access.models import User
 from roost.access.names import unique_key
 from roost.access.users import service
 from roost.access.users.mails import tell_old_address
 from roost.access.users.repository import Person
 from roost.access.users.schemas import ProfileUpdate
-from roost.core.errors import Forbidden
+from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
 from roost.places.profiles import get_profile
@@ -49,10 +49,7 @@ async def _check_password(request: Request, user_id: int, password: str | None) 
         user = await session.get_one(User, user_id)
     if user.password_hash is None:
         return
-    # Guesses count like those of a sign-in.
-    account, address = unique_key(user.email), client_address(request)
-    state.sessions.throttle.enter(account, address)
-    matches, _ = await state.passwords.verify(password or "", user.password_hash)
-    if not matches:
-        raise Forbidden("Send your password as current_password to change the e-mail address.", code="wrong_password")
-    state.sessions.throttle.succeeded(account, address)
+    if password is None:
+        detail = "Another e-mail address needs your current password."
+        raise Invalid(detail, code="password_missing", errors=[{"pointer": "/current_password", "detail": detail}])
+    await state.sessions.check_password(user_id, password, client_address(request))

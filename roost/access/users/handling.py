@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
-from roost.access.credentials.password_resets import PAGE, PasswordResets
+from roost.access.credentials.password_resets import PAGE
+from roost.access.credentials.service import Credentials
 from roost.access.models import User
 from roost.access.organizations.members import Roster, require_manages
 from roost.access.organizations.repository import choose_organization, get_organization
@@ -121,8 +122,8 @@ def entry(principal: UserPrincipal, person: Person) -> UserEntry:
 
 async def _first_password_link(request: Request, session: AsyncSession, user: User) -> str:
     # Shown to whoever made the user, so its use does not prove that the address is the user's.
-    resets: PasswordResets = request.app.state.password_resets
-    link = await resets.issue(session, user, mailed=False, lifetime=_FIRST_PASSWORD_WITHIN)
+    credentials: Credentials = request.app.state.credentials
+    link = await credentials.password_resets.issue(session, user, mailed=False, lifetime=_FIRST_PASSWORD_WITHIN)
     return app_link(request, PAGE, link.token)
 
 

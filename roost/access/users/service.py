@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access import accounts
 from roost.access.audit.log import Actor, Deed, record
 from roost.access.credentials.models import Challenge
 from roost.access.messages import tell_deactivated, tell_grants_changed
-from roost.access.models import GrantRow, Session, User
+from roost.access.models import GrantRow, User
 from roost.access.names import unique_key
 from roost.access.organizations.members import require_manages
 from roost.access.organizations.ports import Belongings
 from roost.access.principals import Grant, UserPrincipal
+from roost.access.sessions import end_all_sessions
 from roost.access.users.repository import Person
 from roost.access.users.standing import prepare_deactivation, prepare_removal, refuse_last_administrator
 from roost.core.clock import Clock
@@ -77,7 +78,9 @@ async def set_active(
         if user.id == principal.user_id:
             raise Conflict("You cannot deactivate yourself; ask somebody else to.", code="own_account")
         await prepare_deactivation(session, person)
-        await _end_sessions(session, clock, user.id)
+        # For good: let in again, the user signs in anew. Links that were on their way are void as well.
+        await end_all_sessions(session, clock, user.id)
+        await session.execute(delete(Challenge).where(Challenge.user_id == user.id))
         tell_deactivated(session, user.id)
     user.is_active = active
     user.updated_at = clock.now()
@@ -115,13 +118,6 @@ async def set_global_role(
         await accounts.grant(session, clock, user_id=person.user.id, role=role, organization_id=None)
     tell_grants_changed(session, person.user.id)
     record(session, _deed("grant.changed", principal, person.user, None, before=before, after=after))
-
-
-async def _end_sessions(session: AsyncSession, clock: Clock, user_id: int) -> None:
-    """For good: reactivated, the user signs in anew. Links that were on their way are void as well."""
-    ending = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
-    await session.execute(ending.values(revoked_at=clock.now()))
-    await session.execute(delete(Challenge).where(Challenge.user_id == user_id))
 
 
 async def _refuse_taken(session: AsyncSession, user_id: int, name: str, value: str) -> None:
