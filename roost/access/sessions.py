@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from roost.access.accounts import find_user_by_identifier
 from roost.access.audit import addresses
 from roost.access.audit.addresses import Sighting
-from roost.access.audit.log import Actor, Deed, only_organization, record
+from roost.access.audit.log import Actor, Deed, record
 from roost.access.authentication import grants_of
 from roost.access.models import RefreshToken, Session, User
 from roost.access.names import unique_key
@@ -159,10 +159,9 @@ class Sessions:
         session.add(opened)
         await session.flush()
         signed_in = await self._tokens_for(session, user, opened.id)
-        only = only_organization(signed_in.grants)
         deed = _deed("user.signed_in", user, opened.id, method=method)
-        record(session, replace(deed, organization_id=only))
-        sighting = Sighting(addresses.USERS, user.id, client.address, deed.actor, only)
+        record(session, deed)
+        sighting = Sighting(addresses.USERS, user.id, client.address, deed.actor)
         await addresses.keep(session, now, sighting)
         return signed_in
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.audit.models import AuditEntry, AuditHead
+from roost.access.models import GrantRow
 from roost.access.principals import Grant, UserPrincipal
 from roost.core import logging as logs
 from roost.core.clock import SystemClock, rfc3339
@@ -29,6 +30,7 @@ _PENDING = "roost_audit"
 _KEY = "roost_audit_key"
 # Before the outbox, always: two writers that take the two locks in different orders would wait for each other.
 _RANK = 0
+_PEOPLE = frozenset({"user", "api_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ ANONYMOUS = Actor("anonymous")
 
 def only_organization(grants: Iterable[Grant]) -> int | None:
     """The organization that shall see what somebody with these grants does in no place in particular: the only one."""
-    found = {grant.organization_id for grant in grants if grant.organization_id is not None}
+    found = {grant.organization_id for grant in grants}
     return found.pop() if len(found) == 1 else None
 
 
@@ -112,6 +114,7 @@ async def _write(session: AsyncSession) -> None:
     key: str = session.info[_KEY]
     head = await _locked_head(session)
     last_id, last_mac = head.last_id, head.last_mac
+    await _place(session, rows)
     for row in rows:
         last_id += 1
         row["id"] = last_id
@@ -119,6 +122,20 @@ async def _write(session: AsyncSession) -> None:
     await session.execute(insert(AuditEntry), rows)
     change = update(AuditHead).where(AuditHead.id == 1)
     await session.execute(change.values(last_id=last_id, last_mac=last_mac, mac=seal_head(last_id, last_mac, key)))
+
+
+async def _place(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """What somebody does about an account, and not in an organization, is seen by the only one they belong to."""
+    unplaced = [row for row in rows if row["organization_id"] is None and row["actor_kind"] in _PEOPLE]
+    user_ids = {row["actor_id"] for row in unplaced}
+    if not user_ids:
+        return
+    query = select(GrantRow.user_id, GrantRow.role, GrantRow.organization_id, GrantRow.home_id)
+    grants: dict[int, list[Grant]] = {}
+    for user_id, role, organization_id, home_id in await session.execute(query.where(GrantRow.user_id.in_(user_ids))):
+        grants.setdefault(user_id, []).append(Grant(role, organization_id, home_id))
+    for row in unplaced:
+        row["organization_id"] = only_organization(grants.get(row["actor_id"], ()))
 
 
 def seal(row: dict[str, Any], before: str, key: str) -> str:

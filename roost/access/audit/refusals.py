@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from roost.access.audit.journal import SIGN_IN_REFUSED, AuditJournal
-from roost.access.audit.log import ANONYMOUS, Actor, Deed
+from roost.access.audit.log import ANONYMOUS, Actor, Deed, only_organization
 from roost.access.principals import UserPrincipal
 from roost.core.ids import redact
 
@@ -112,8 +112,7 @@ def _deed(scope: Scope, status: int, problem: dict[str, Any]) -> Deed:
 def _who(caller: object) -> tuple[Actor, int | None]:
     """Who it was, and the organization that shall see it: the only one in which the caller acts."""
     if isinstance(caller, UserPrincipal):
-        own = caller.organization_ids
-        return Actor.of(caller), own[0] if len(own) == 1 else None
+        return Actor.of(caller), only_organization(caller.grants)
     if isinstance(caller, KnownDevice):
         return Actor("device", caller.device_id, caller.device_uid), caller.organization_id
     return ANONYMOUS, None
