@@ -23,6 +23,7 @@ from roost.access.audit.refusals import Refusals
 from roost.access.audit.watch import AuditWatch
 from roost.access.authentication import UserAuthentication
 from roost.access.credentials import endpoints as credential_endpoints
+from roost.access.credentials.keys import signing_secret
 from roost.access.credentials.service import Credentials
 from roost.access.organizations import endpoints as organization_endpoints
 from roost.access.organizations import invitation_endpoints
@@ -41,7 +42,6 @@ from roost.core.http import PREFIX, BodyGuard, Cors, Edge, TwinPaths
 from roost.core.mail import mailer_for
 from roost.core.outbox import Outbox
 from roost.core.rates import RateLimiter
-from roost.core.secrets import load_or_create
 from roost.core.settings import Settings
 from roost.devices import endpoints as device_endpoints
 from roost.devices import transfer_endpoints
@@ -83,8 +83,6 @@ from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
-
-SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
 
 Announce = Callable[[str], None]
 
@@ -314,13 +312,6 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
         mqtt_port=lambda: state.mqtt.port, mqtt_tls=settings.tls_cert is not None,
     )  # fmt: skip
     return sampling
-
-
-def signing_secret(settings: Settings) -> str:
-    """The key of access tokens: from the settings, or else generated in the data folder. Raises OSError."""
-    if settings.secret_key is not None:
-        return settings.secret_key.get_secret_value()
-    return load_or_create(settings.data_dir / SECRET_FILE)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "db": "roost.cli.database",
     "device": "roost.cli.device",
     "audit": "roost.cli.audit",
+    "user": "roost.cli.user",
     "telemetry": "roost.cli.telemetry",
     "smoke": "roost.cli.smoke",
     "simulate": "roost.cli.simulate",

@@ -16,7 +16,8 @@ import uvicorn
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from roost.app import create_app, signing_secret
+from roost.access.credentials.keys import signing_secret
+from roost.app import create_app
 from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings

@@ -44,4 +44,6 @@ async def ensure_administrator(
             organization_name="Home",
         )
         await accounts.grant(session, clock, user_id=registered.user.id, role="admin", organization_id=None)
+        # The address comes from whoever runs the hub.
+        registered.user.proven_email_key = registered.user.email_key
     return None if given else password

@@ -37,6 +37,9 @@ def upgrade() -> None:
         users.add_column(sa.Column("last_sign_in_at", sa.DateTime(timezone=True), nullable=True))
         users.add_column(_proof())
         users.alter_column("password_hash", existing_type=sa.String(length=255), nullable=True)
+    # Theirs by the word of whoever runs the hub.
+    administrators = "SELECT user_id FROM grants WHERE role = 'admin'"
+    op.execute(f"UPDATE users SET proven_email_key = email_key WHERE id IN ({administrators})")  # noqa: S608 - as above
     with _changed(before["organizations"], numbered=True):
         pass
     with _changed(before["grants"], numbered=True) as grants:
