@@ -68,7 +68,7 @@ class Servers:
         """The running server on this kind of database."""
         if kind not in self._running:
             url = self._postgres.create_database() if kind == "postgresql" else None
-            self._running[kind] = RoostServer(self._folder / kind, url).start()
+            self._running[kind] = RoostServer(self._folder / kind, url, measured=True).start()
         return self._running[kind]
 
     def stop(self) -> None:
