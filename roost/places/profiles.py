@@ -30,6 +30,7 @@ async def get_profile(session: AsyncSession, user: User, principal: UserPrincipa
         **{**read, "scopes": principal.scopes},
         organizations=await _organizations(session, own),
         homes=await _homes(session, own),
+        has_password=user.password_hash is not None,
     )
 
 

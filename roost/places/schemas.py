@@ -42,3 +42,4 @@ class Profile(UserRead):
 
     organizations: list[OrganizationSummary]
     homes: list[HomeSummary]
+    has_password: bool = Field(description="False for whoever signs in by other ways only.")

@@ -3530,6 +3530,11 @@ export interface components {
             organizations: components["schemas"]["OrganizationSummary"][];
             /** Homes */
             homes: components["schemas"]["HomeSummary"][];
+            /**
+             * Has Password
+             * @description False for whoever signs in by other ways only.
+             */
+            has_password: boolean;
         };
         /**
          * ProfileUpdate
