@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, event
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
@@ -209,6 +209,15 @@ def _postgres_engine(url: URL) -> AsyncEngine:
             if type(error).__module__.startswith("asyncpg"):
                 raise ConnectionError(str(error)) from error
             raise
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def lost(context: ExceptionContext) -> BaseException | None:
+        # Likewise when the server's farewell arrives in the middle of the driver's own first word.
+        error = context.original_exception
+        if type(error).__name__ != "InternalClientError":
+            return None
+        context.is_disconnect = True
+        return ConnectionError(str(error))
 
     return engine
 

@@ -42,7 +42,14 @@ SELECT w.device_id, w.message_id FROM unnest($1::bigint[], $2::text[]) AS w(devi
 WHERE EXISTS (SELECT FROM telemetry.head h WHERE h.device_id = w.device_id AND h.message_id = w.message_id
     AND h.received_at >= $3)
 """
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.TimeoutError)
+# The internal error is what the driver says when the server's farewell arrives in the middle of its own first word.
+_AWAY = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncio.TimeoutError,
+)
 _encode = msgspec.json.Encoder().encode
 
 
