@@ -1,6 +1,6 @@
-"""Sessions over a real database, with the password check observed."""
+"""Sessions over a real database with the password check observed; organizations on a running server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -14,6 +14,8 @@ from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.migrations.runner import migrate_at_start
 from roost.places.registration import register
+from tests.access.companies import Company, MakeCompany, companies
+from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 
 
@@ -34,3 +36,15 @@ async def settled_sessions(
     yield Sessions(database, settings, AccessTokens(settings, "s" * 43, clock), passwords, clock), verify
     passwords.close()
     await database.dispose()
+
+
+@pytest.fixture
+def make_company(server: RoostServer) -> Iterator[MakeCompany]:
+    """Makes another organization, which knows nothing of the others."""
+    yield from companies(server)
+
+
+@pytest.fixture
+def company(make_company: MakeCompany) -> Company:
+    """An organization."""
+    return make_company()

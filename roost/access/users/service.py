@@ -78,10 +78,10 @@ async def set_active(
         if user.id == principal.user_id:
             raise Conflict("You cannot deactivate yourself; ask somebody else to.", code="own_account")
         await prepare_deactivation(session, person)
+        tell_deactivated(session, user.id)
         # For good: let in again, the user signs in anew. Links that were on their way are void as well.
         await end_all_sessions(session, clock, user.id)
         await session.execute(delete(Challenge).where(Challenge.user_id == user.id))
-        tell_deactivated(session, user.id)
     user.is_active = active
     user.updated_at = clock.now()
     action = "user.reactivated" if active else "user.deactivated"

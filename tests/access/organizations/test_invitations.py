@@ -13,7 +13,7 @@ from roost.access.organizations.models import Invitation
 from roost.core.clock import SystemClock
 from roost.core.database import Database
 from roost.core.settings import Settings
-from tests.access.organizations.conftest import Company, MakeCompany
+from tests.access.companies import Company, MakeCompany
 from tests.colleagues import PASSWORD, invite, sign_in
 from tests.conftest import UserClient, register_user
 from tests.roost_server import RoostServer

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from tests.access.organizations.conftest import Company, MakeCompany
+from tests.access.companies import Company, MakeCompany
 from tests.conftest import UserClient, register_device
 
 

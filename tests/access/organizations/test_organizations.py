@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.access.organizations.conftest import NOWHERE, Company, MakeCompany
+from tests.access.companies import NOWHERE, Company, MakeCompany
 from tests.conftest import UserClient, register_device
 
 

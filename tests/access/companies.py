@@ -1,10 +1,8 @@
-"""An organization with people in it."""
+"""Organizations with people in them, made by invitations as their owners would."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-
-import pytest
 
 from tests.colleagues import join, own_organization
 from tests.conftest import UserClient, register_user
@@ -39,9 +37,8 @@ class Company:
 MakeCompany = Callable[[], Company]
 
 
-@pytest.fixture
-def make_company(server: RoostServer) -> Iterator[MakeCompany]:
-    """Makes another organization, which knows nothing of the others."""
+def companies(server: RoostServer) -> Iterator[MakeCompany]:
+    """For a fixture: makes organizations that know nothing of each other; their people are closed at the end."""
     with ExitStack() as people:
 
         def make() -> Company:
@@ -49,9 +46,3 @@ def make_company(server: RoostServer) -> Iterator[MakeCompany]:
             return Company(server, owner, *own_organization(owner), people)
 
         yield make
-
-
-@pytest.fixture
-def company(make_company: MakeCompany) -> Company:
-    """An organization."""
-    return make_company()
