@@ -125,4 +125,4 @@ async def _counts(session: AsyncSession, query: Select[int, int], home_ids: Sequ
     if not home_ids:
         return {}
     column = query.selected_columns[0]
-    return dict((await session.execute(query.group_by(column))).tuples().all())
+    return {row[0]: row[1] for row in await session.execute(query.group_by(column))}
