@@ -11,7 +11,9 @@ from roost.access.schemas import Timestamp, UserRead
 class RegisterRequest(BaseModel):
     """Somebody new."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"email": "you@example.org", "password": "Test1234!"}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"email": "you@example.org", "password": "Test1234!"}}
+    )
 
     email: EmailAddress
     password: Annotated[str, Field(max_length=256, json_schema_extra={"format": "password"})]

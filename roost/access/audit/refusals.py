@@ -22,8 +22,8 @@ SIGN_IN_NAME = "roost.sign_in_name"
 
 REFUSED = "request.refused"
 _LONGEST_QUOTE = 200
-# Codes of a 401 that somebody gets who has just not signed in.
-_NO_CREDENTIAL = frozenset({"unauthorized", "no_refresh_token"})
+# Codes of a 401 that somebody gets who has just not signed in, or only halfway.
+_NO_CREDENTIAL = frozenset({"unauthorized", "no_refresh_token", "second_factor_required"})
 _GUESSED = frozenset({"pairing_code_wrong"})
 # What nobody sets about themselves; sent where it does not belong, it is a try to get rights.
 _RIGHTS = frozenset(
