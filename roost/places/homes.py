@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,7 +81,6 @@ async def remove(
 async def create_room(session: AsyncSession, clock: Clock, principal: UserPrincipal, home: Home, name: str) -> Room:
     """A new room. Raises Conflict when the home has one of this name."""
     now = clock.now()
-    await _refuse_taken(session, home.id, name, room_id=None)
     room = Room(home_id=home.id, name=name, name_key=unique_key(name), created_at=now, updated_at=now)
     session.add(room)
     await _flush_named(session, name)
@@ -105,7 +104,6 @@ async def rename_room(
 ) -> None:
     """Another name for the room. Raises Conflict when another room of the home has it."""
     room = where.room
-    await _refuse_taken(session, room.home_id, name, room_id=room.id)
     before = room.name
     room.name, room.name_key, room.updated_at = name, unique_key(name), clock.now()
     await _flush_named(session, name)
@@ -124,21 +122,13 @@ async def remove_room(
     await session.execute(delete(Room).where(Room.id == room.id))
 
 
-async def _refuse_taken(session: AsyncSession, home_id: int, name: str, *, room_id: int | None) -> None:
-    same = select(Room.id).where(Room.home_id == home_id, Room.name_key == unique_key(name))
-    if await session.scalar(same) not in {None, room_id}:
-        raise _taken(name)
-
-
 async def _flush_named(session: AsyncSession, name: str) -> None:
     try:
         await session.flush()
     except IntegrityError:
-        raise _taken(name) from None
-
-
-def _taken(name: str) -> Conflict:
-    return Conflict(f"The home has a room {name!r} already; choose another name.", code="room_name_taken")
+        # The home is locked and there, so it can only be the name.
+        why = f"The home has a room {name!r} already; choose another name."
+        raise Conflict(why, code="room_name_taken") from None
 
 
 def _deed(action: str, principal: UserPrincipal, home: Home, **details: Any) -> Deed:

@@ -13,6 +13,7 @@ from roost.access.audit.models import AuditEntry
 from roost.access.models import GrantRow
 from roost.core.clock import SystemClock
 from roost.core.database import Database
+from roost.core.outbox import OutboxRow
 from roost.core.settings import Settings
 from tests.conftest import UserClient, register_user, sign_in_admin
 from tests.roost_server import RoostServer
@@ -100,6 +101,17 @@ def audited(server: RoostServer, organization_id: int, action: str) -> list[Audi
         query = select(AuditEntry).where(AuditEntry.organization_id == organization_id, AuditEntry.action == action)
         async with database.read() as session:
             return list(await session.scalars(query.order_by(AuditEntry.id)))
+
+    return _on_database(server, read)
+
+
+def announced(server: RoostServer, subject: str) -> list[dict[str, Any]]:
+    """What every process was told under that subject."""
+
+    async def read(database: Database) -> list[dict[str, Any]]:
+        query = select(OutboxRow.message).where(OutboxRow.subject == subject).order_by(OutboxRow.id)
+        async with database.read() as session:
+            return list(await session.scalars(query))
 
     return _on_database(server, read)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import register_device
 from tests.core.test_http import assert_problem
-from tests.places.conftest import NOWHERE, Company, audited, give, ids
+from tests.places.conftest import NOWHERE, Company, announced, audited, give, ids
 
 
 def test_a_home_tells_what_is_in_it(company: Company) -> None:
@@ -69,6 +69,7 @@ def test_a_deleted_home_lets_its_devices_go_and_ends_the_rest(company: Company) 
         assert_problem(company.owner.get(gone), 404)
     assert [entry["home_id"] for entry in technician.get("/assignments").json()] == [company.home_id]
     assert ids(technician, "/devices") == []
+    assert {"user_id": technician.profile["id"]} in announced(company.server, "user.grants_changed")
     entry = audited(company.server, company.organization_id, "home.deleted")[-1]
     assert (entry.object_id, entry.object_name) == (str(home_id), "Cabin")
     assert entry.details == {"devices": 1, "assignments": 1}

@@ -63,10 +63,11 @@ def test_consent_says_who_noted_it_and_when(company: Company) -> None:
         assert (answer["audio_consent"], answer["audio_consent_by"]) == (given, editor.email)
         assert answer["audio_consent_at"].endswith("Z")
     events = company.owner.get(f"/residents/{resident_id}/events").json()
-    said = [(event["kind"], event["author_id"], event["author_name"]) for event in events[:2]]
+    said = [(event["kind"], event["author_id"], event["author_name"]) for event in events]
     who = (editor.profile["id"], editor.email)
+    owner = (company.owner.profile["id"], company.owner.email)
     # Given twice is given once.
-    assert said == [("consent_withdrawn", *who), ("consent_given", *who)]
+    assert said == [("consent_withdrawn", *who), ("consent_given", *who), ("moved_in", *owner)]
     for action in ("resident.consent_given", "resident.consent_withdrawn"):
         entry = audited(company.server, company.organization_id, action)[-1]
         assert (entry.actor_name, entry.object_id) == (editor.email, str(resident_id))
