@@ -15,6 +15,12 @@ Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_u
 _LONGEST_TOKEN = 512
 
 
+class Strict(BaseModel):
+    """A body in which unknown fields are an error: whoever sends a role must not believe that it counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("It is empty.")

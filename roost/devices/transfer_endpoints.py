@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
+from roost.access.schemas import Strict
 from roost.core.database import WriteSession
 from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
@@ -19,10 +20,8 @@ Owner = Annotated[UserPrincipal, requires("organization:write")]
 router = APIRouter(dependencies=[Depends(reject_unknown_query)])
 
 
-class HomeTransfer(BaseModel):
+class HomeTransfer(Strict):
     """Who gets the home."""
-
-    model_config = ConfigDict(extra="forbid")
 
     organization_id: RowId
 

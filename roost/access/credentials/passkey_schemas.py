@@ -5,9 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field
 
 from roost.access.credentials.models import Passkey
-from roost.access.credentials.schemas import Strict
 from roost.access.names import DisplayName
-from roost.access.schemas import Timestamp
+from roost.access.schemas import Strict, Timestamp
 
 Credential = Annotated[
     dict[str, Any],

@@ -9,17 +9,11 @@ from roost.access.credentials.models import ApiToken
 from roost.access.models import Session
 from roost.access.names import DisplayName
 from roost.access.roles import SCOPES
-from roost.access.schemas import Code, Identifier, Password, Timestamp
+from roost.access.schemas import Code, Identifier, Password, Strict, Timestamp
 from roost.core.clock import parse_time
 from roost.core.ids import RowId
 
 NewPassword = Annotated[str, Field(max_length=256, json_schema_extra={"format": "password"})]
-
-
-class Strict(BaseModel):
-    """A body in which unknown fields are an error: what is meant for security shall not be lost to a typo."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class PasswordChange(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roost.access.names import DisplayName, EmailAddress, Username
-from roost.access.schemas import Password, Timestamp
+from roost.access.schemas import Password, Strict, Timestamp
 from roost.core.ids import RowId
 
 MemberRole = Literal["viewer", "editor", "owner", "technician"]
@@ -14,18 +14,13 @@ HomeIds = Annotated[list[RowId], Field(max_length=500, description="Homes that a
 Token = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class _Strict(BaseModel):
-    # A field that has no place here is refused rather than ignored: whoever sends a role must not think it counted.
-    model_config = ConfigDict(extra="forbid")
-
-
-class OrganizationCreate(_Strict):
+class OrganizationCreate(Strict):
     """A new organization, owned by the caller."""
 
     name: DisplayName
 
 
-class OrganizationUpdate(_Strict):
+class OrganizationUpdate(Strict):
     """What can be changed of an organization."""
 
     name: DisplayName | None = None
@@ -42,7 +37,7 @@ class OrganizationRead(BaseModel):
     updated_at: Timestamp
 
 
-class MemberUpdate(_Strict):
+class MemberUpdate(Strict):
     """Another role; of a technician also the homes, which stay as they are when left out."""
 
     role: MemberRole
@@ -69,16 +64,14 @@ class MemberRead(BaseModel):
     joined_at: Timestamp
 
 
-class InvitationCreate(_Strict):
+class InvitationCreate(Strict):
     """Whom to invite, and as what."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"email": "you@example.org", "role": "viewer"}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": {"email": "you@example.org", "role": "viewer"}})
 
     email: EmailAddress
     role: MemberRole
-    home_ids: HomeIds = []
+    home_ids: HomeIds = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _homes_of_technicians(self) -> "InvitationCreate":
@@ -109,7 +102,7 @@ class InvitationCreated(InvitationRead):
     emailed: bool = Field(description="Whether the link went out by mail; otherwise hand it over yourself.")
 
 
-class InvitationToken(_Strict):
+class InvitationToken(Strict):
     """The token of an invitation: what stands behind the # of its link."""
 
     token: Token
@@ -127,10 +120,10 @@ class InvitationPreview(BaseModel):
     account_exists: bool = Field(description="Whether somebody has this e-mail address here: they sign in first.")
 
 
-class InvitationAccept(_Strict):
+class InvitationAccept(Strict):
     """The token alone for somebody who is signed in; with a password, to make the account."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"token": "rinv_…"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"token": "rinv_…"}})
 
     token: Token
     password: Password | None = None

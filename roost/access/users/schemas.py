@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from roost.access.names import DisplayName, EmailAddress, Username
 from roost.access.organizations.schemas import MemberRole
 from roost.access.roles import RoleName
-from roost.access.schemas import Password, Timestamp, UserRead
+from roost.access.schemas import Password, Strict, Timestamp, UserRead
 from roost.core.ids import RowId
 
 
@@ -35,15 +35,8 @@ class UserCreated(UserEntry):
     emailed: bool = Field(description="Whether that link went out by mail.")
 
 
-class _Strict(BaseModel):
-    # A field that has no place here is refused rather than ignored: whoever sends a role must not think it counted.
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Creation(_Strict):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"email": "you@example.org", "role": "viewer"}}
-    )
+class _Creation(Strict):
+    model_config = ConfigDict(json_schema_extra={"example": {"email": "you@example.org", "role": "viewer"}})
 
     email: EmailAddress
     password: Password | None = None
@@ -64,7 +57,7 @@ class AdminUserCreate(_Creation):
     role: RoleName = "viewer"
 
 
-class _Changes(_Strict):
+class _Changes(Strict):
     full_name: DisplayName | None = None
     username: Username | None = None
     email: EmailAddress | None = None
