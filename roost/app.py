@@ -54,6 +54,7 @@ from roost.devices.ports import NoPendingWork
 from roost.devices.presence import Presence
 from roost.devices.timers import Housekeeping
 from roost.live import endpoints as live_endpoints
+from roost.live.audit import SocketAudit
 from roost.live.service import Live
 from roost.migrations.runner import migrate_at_start
 from roost.mqtt.audit import MqttAudit
@@ -258,7 +259,9 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
 
 async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
     state, settings = app.state, app.state.settings
-    state.live = Live(state.database, state.authentication, state.clock, state.bus, state.ingest)
+    state.live = Live(
+        state.database, state.authentication, state.clock, state.bus, state.ingest, audit=SocketAudit(state.audit)
+    )
     rooms.callback(state.live.stop)
     state.mqtt = MqttServer(
         settings,

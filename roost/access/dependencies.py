@@ -37,7 +37,7 @@ async def identify_user(request: Request, token: str) -> UserPrincipal:
     state = request.app.state
     principal: UserPrincipal = await state.authentication.authenticate(token)
     request.scope[CALLER] = principal
-    if principal.api_token_id is not None and request.client is not None:
+    if request.client is not None:
         audit: AuditJournal = state.audit
         audit.used_by(principal, request.client.host)
     return principal

@@ -1,5 +1,7 @@
 """Why the hub closes a live socket: codes of its own (4xxx mirror the HTTP statuses) with a sentence for a person."""
 
+from roost.access.principals import UserPrincipal
+
 BAD_FRAME = 4400
 NOT_SIGNED_IN = 4401
 NOT_ALLOWED = 4403
@@ -14,9 +16,10 @@ REASON_BYTES = 123
 
 
 class Closing(Exception):  # noqa: N818 - it is no error when a token has served its time
-    """The socket has to end, with this code and reason."""
+    """The socket has to end, with this code and reason; `principal` is whom it is refused, if that is known."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, principal: UserPrincipal | None = None) -> None:
         super().__init__(reason)
         self.code = code
+        self.principal = principal
         self.reason = reason.encode()[:REASON_BYTES].decode(errors="ignore")

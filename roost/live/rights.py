@@ -80,7 +80,7 @@ class Rights:
             epoch = self._epoch
             principal = await self._authenticate(token)
         if not principal.has(scope):
-            raise Closing(NOT_ALLOWED, f"Your role does not include {scope}.")
+            raise Closing(NOT_ALLOWED, f"Your role does not include {scope}.", principal)
         return Right(token, principal, self._expiry(token))
 
     async def renew(self, right: Right, token: str, scope: str) -> Right:

@@ -10,6 +10,7 @@ from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.devices.messages import STATUS_CHANGED
+from roost.live.audit import SocketAudit
 from roost.live.frames import status_frame, telemetry_frame
 from roost.live.listeners import Listeners
 from roost.live.rights import Rights
@@ -25,9 +26,17 @@ class Live:
     """Fans committed telemetry and changes of presence out to WebSockets."""
 
     def __init__(
-        self, database: Database, authentication: UserAuthentication, clock: Clock, bus: Bus, ingest: Ingest
+        self,
+        database: Database,
+        authentication: UserAuthentication,
+        clock: Clock,
+        bus: Bus,
+        ingest: Ingest,
+        *,
+        audit: SocketAudit,
     ) -> None:
         self._rights = Rights(database, authentication, clock, bus)
+        self._audit = audit
         self._telemetry = Listeners()
         self._status = Listeners()
         self._subscriptions = [
@@ -49,11 +58,11 @@ class Live:
 
     async def serve_telemetry(self, websocket: WebSocket) -> None:
         """Serve a `/ws/live-data` socket until it ends."""
-        await LiveSocket(websocket, self._telemetry, TELEMETRY_SCOPE, self._rights).serve()
+        await LiveSocket(websocket, self._telemetry, TELEMETRY_SCOPE, self._rights, self._audit).serve()
 
     async def serve_status(self, websocket: WebSocket) -> None:
         """Serve a `/ws/device-status` socket until it ends."""
-        await LiveSocket(websocket, self._status, STATUS_SCOPE, self._rights).serve()
+        await LiveSocket(websocket, self._status, STATUS_SCOPE, self._rights, self._audit).serve()
 
     def _on_committed(self, batch: list[Committed]) -> None:
         listeners = self._telemetry

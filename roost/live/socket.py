@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from fastapi import WebSocket, WebSocketDisconnect
 
+from roost.live.audit import SocketAudit
 from roost.live.closings import BAD_FRAME, NOT_SIGNED_IN, TOO_LARGE, UNSUPPORTED, Closing
 from roost.live.frames import AUTHENTICATED, MAX_INCOMING_CHARS, PING, PONG, READY, Incoming, parse_incoming
 from roost.live.listeners import Listener, Listeners
@@ -27,11 +28,14 @@ FRAMES_PER_TURN = 32
 class LiveSocket:
     """Serves one WebSocket of one kind of frame."""
 
-    def __init__(self, websocket: WebSocket, listeners: Listeners, scope: str, rights: Rights) -> None:
+    def __init__(
+        self, websocket: WebSocket, listeners: Listeners, scope: str, rights: Rights, audit: SocketAudit
+    ) -> None:
         self._websocket = websocket
         self._listeners = listeners
         self._scope = scope
         self._rights = rights
+        self._audit = audit
         self._filters = Filters()
         self._right: Right | None = None
         self._listener: Listener | None = None
@@ -40,6 +44,8 @@ class LiveSocket:
         self._something_to_send = asyncio.Event()
         self._right_changed = asyncio.Event()
         self._dismissal: Closing | None = None
+        # A refusal is what meets a token while the socket opens; later ones only end it.
+        self._opening, self._token_came = True, False
         # The grants have changed: nothing is sent until they have been looked at.
         self._in_doubt = False
 
@@ -50,10 +56,15 @@ class LiveSocket:
         try:
             right = await self._open()
             self._right = right
+            self._audit.opened(self._websocket, right.principal)
             with self._rights.holding(Holder(self._current_right, self.dismiss, self.reconsider)):
                 await self._rights.check_filters(right.principal, self._scope, self._filters)
+                self._opening = False
                 await self._converse(right)
         except Closing as closing:
+            if self._opening and self._token_came:
+                principal = self._right.principal if self._right else closing.principal
+                self._audit.refused(self._websocket, principal, closing)
             await self._close(closing)
         except WebSocketDisconnect:
             return
@@ -79,6 +90,7 @@ class LiveSocket:
         token = offered_token(query, self._websocket.scope["subprotocols"])
         if token is None:
             token = await self._first_token()
+        self._token_came = True
         return await self._rights.establish(token, self._scope)
 
     async def _first_token(self) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roost.access.audit.addresses import API_TOKENS, DEVICES, Sighting
+from roost.access.audit.addresses import DEVICES, Sighting
 from roost.access.audit.journal import AuditJournal
 from roost.access.audit.log import ANONYMOUS, Actor, Deed, only_organization
 from roost.access.principals import UserPrincipal
@@ -28,13 +28,11 @@ class MqttAudit:
 
     def entered(self, principal: DeviceIdentity | UserPrincipal, address: str) -> None:
         """Somebody was let in from there."""
-        known = self._journal.addresses.knows
-        if isinstance(principal, DeviceIdentity):
-            if not known(DEVICES, principal.device_id, address):
-                actor, organization_id = _who(principal)
-                self._journal.used(Sighting(DEVICES, principal.device_id, address, actor, organization_id))
-        elif principal.api_token_id is not None and not known(API_TOKENS, principal.api_token_id, address):
+        if isinstance(principal, UserPrincipal):
             self._journal.used_by(principal, address)
+        elif not self._journal.addresses.knows(DEVICES, principal.device_id, address):
+            actor, organization_id = _who(principal)
+            self._journal.used(Sighting(DEVICES, principal.device_id, address, actor, organization_id))
 
     def connect_refused(self, name: str | None, address: str, error: SignInError) -> None:
         """Somebody was not let in."""

@@ -16,6 +16,7 @@ from joserfc.jwk import OctKey
 
 from tests.conftest import UserClient, register_device, register_user, sign_in_admin
 from tests.core.test_http import assert_problem
+from tests.live.conftest import bearer, connect_live
 from tests.mqtt import wire
 from tests.mqtt.wire import RawClient
 from tests.roost_server import RoostServer
@@ -280,6 +281,44 @@ def test_a_slow_body(hub: RoostServer, watched: Watched) -> None:
         response.begin()
         assert response.status == 408
     assert watched.one_line()["details"]["code"] == "request_timeout"
+
+
+def test_a_live_socket_onto_what_is_anothers(
+    hub: RoostServer, victim: UserClient, attacker: UserClient, watched: Watched
+) -> None:
+    theirs = register_device(victim)
+    path = f"/api/v1/ws/live-data?device_id={theirs.id}"
+    for token, code in ((attacker.access_token, 4404), (attacker.access_token + "x", 4401)):
+        with connect_live(hub, path, subprotocols=bearer(token)) as live:
+            assert live.closing()[0] == code
+    wait_until(lambda: len(watched.refusals()) == 2)
+    bad, foreign = watched.refusals()
+    assert (bad["actor_kind"], bad["details"]["code"]) == ("anonymous", 4401)
+    assert (foreign["actor_id"], foreign["details"]["code"]) == (attacker.profile["id"], 4404)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
+def test_a_stolen_token_is_noticed_by_where_it_comes_from(
+    hub: RoostServer, victim: UserClient, operator: UserClient
+) -> None:
+    device = register_device(victim)
+    victim.post("/telemetry", headers=device.headers, json={"a": 1})
+    thief = httpx2.HTTPTransport(local_address="127.0.0.4")
+    with httpx2.Client(base_url=f"{hub.url}/api/v1", transport=thief, timeout=30, trust_env=False) as elsewhere:
+        for _ in range(3):
+            assert elsewhere.post("/telemetry", headers=device.headers, json={"a": 1}).status_code == 201
+            assert elsewhere.get("/auth/me", headers=dict(victim.headers)).status_code == 200
+
+    def told() -> set[tuple[str, int]]:
+        entries = operator.get("/ops/audit", params={"address": "127.0.0.4"}).json()
+        assert len({entry["action"] for entry in entries}) == len(entries), "each is told once"
+        return {(entry["action"], entry["actor_id"]) for entry in entries}
+
+    wait_until(lambda: len(told()) == 2)
+    assert told() == {
+        ("user.active_from_new_address", victim.profile["id"]),
+        ("device.used_from_new_address", device.id),
+    }
 
 
 async def test_over_mqtt(hub: RoostServer, victim: UserClient, attacker: UserClient, operator: UserClient) -> None:

@@ -22,7 +22,7 @@ _MOST_ADDRESSES = 500
 _KEPT_IN_MEMORY = 50_000
 _BATCH = 500
 _ACTIONS = {
-    USERS: "user.signed_in_from_new_address",
+    USERS: "user.active_from_new_address",
     API_TOKENS: "api_token.used_from_new_address",
     DEVICES: "device.used_from_new_address",
 }

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.accounts import find_user_by_identifier
-from roost.access.audit.addresses import API_TOKENS, CredentialAddresses, Sighting
+from roost.access.audit.addresses import API_TOKENS, USERS, CredentialAddresses, Sighting
 from roost.access.audit.folding import Folding
 from roost.access.audit.log import SYSTEM, Actor, Deed, only_organization, record
 from roost.access.authentication import grants_of
@@ -72,11 +72,12 @@ class AuditJournal:
         self._wake_soon()
 
     def used_by(self, principal: UserPrincipal, address: str) -> None:
-        """An API token was used from there."""
+        """A user's token was used from there: a session's counts as the user's, an API token for itself."""
         token_id = principal.api_token_id
-        if token_id is not None and not self.addresses.knows(API_TOKENS, token_id, address):
+        kind, credential_id = (USERS, principal.user_id) if token_id is None else (API_TOKENS, token_id)
+        if not self.addresses.knows(kind, credential_id, address):
             only = only_organization(principal.grants)
-            self.used(Sighting(API_TOKENS, token_id, address, Actor.of(principal), only))
+            self.used(Sighting(kind, credential_id, address, Actor.of(principal), only))
 
     async def start(self) -> None:
         """Begin to write."""
