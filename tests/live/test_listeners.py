@@ -103,3 +103,15 @@ def test_new_grants_count_at_once() -> None:
     listeners.offer(7, 3, None, lambda: "hidden")
     listeners.offer(8, 99, None, lambda: "after")
     assert frames_of(one) == ["before", "after"]
+
+
+def test_what_is_offered_in_doubt_is_lost_and_counted() -> None:
+    listeners, one = Listeners(), listener(Grant("owner", 3))
+    listeners.add(one)
+    one.offer("before")
+    one.hold()
+    listeners.offer(7, 3, 4, lambda: "meanwhile")
+    assert frames_of(one) == []
+    one.principal = somebody(Grant("viewer", 3))
+    listeners.offer(7, 3, 4, lambda: "after")
+    assert frames_of(one) == ['{"type":"dropped","count":2}', "after"]
