@@ -76,10 +76,11 @@ class Readiness:
             return Check(ok=False, detail="More telemetry waits than the log can take at the moment.")
         await self._store.recent([NO_DEVICE], 1)
         stored_ago_s = self._intake.stored_ago_s
-        if stored_ago_s is not None and stored_ago_s < PROVED_BY_MESSAGE_S and not self._intake.failing:
+        failing = self._intake.failing
+        if stored_ago_s is not None and stored_ago_s < PROVED_BY_MESSAGE_S and not failing:
             return Check(ok=True, detail="The telemetry log is being written.")
         now = self._clock.monotonic()
-        if self._proved_at is None or now - self._proved_at > PROOF_KEPT_S:
+        if failing or self._proved_at is None or now - self._proved_at > PROOF_KEPT_S:
             self._proved_at = None
             await self._condition.prove_writable()
             self._proved_at = now
