@@ -5,6 +5,7 @@ import base64
 import binascii
 import importlib
 import json
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,8 @@ from roost.access.credentials.models import Passkey
 from roost.access.models import User
 from roost.core.clock import Clock
 from roost.core.errors import Conflict, Invalid, NotFound, Unauthorized
+
+_log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(minutes=5)
 MOST_PER_USER = 30
@@ -119,7 +122,11 @@ class Passkeys:
                 require_user_verification=True,
             )
         except _refusals(library) as error:
-            raise _not_valid(f"The passkey was not accepted: {error}") from None
+            _log.info("A passkey was not accepted: %s", error)
+            why = (
+                "The browser's answer does not hold; open the hub by its public address, unlock the passkey, try again."
+            )
+            raise _not_valid(why) from None
         credential_id = _text(made.credential_id)
         if await session.scalar(select(Passkey.id).where(Passkey.credential_id == credential_id)) is not None:
             raise Conflict("This passkey is registered already.", code="passkey_known")
@@ -172,7 +179,8 @@ class Passkeys:
                 credential_current_sign_count=passkey.sign_count,
                 require_user_verification=True,
             )
-        except _refusals(library):
+        except _refusals(library) as error:
+            _log.info("A passkey did not sign in: %s", error)
             raise _unknown() from None
         passkey.sign_count = verified.new_sign_count
         passkey.last_used_at = self._clock.now()
