@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 _AWAY = "The database cannot be reached at the moment; try again in a few seconds."
+_GAVE_WAY = "Somebody else was changing the same things at the same moment; try again."
 _CODES = {
     400: "malformed",
     401: "unauthorized",
@@ -157,6 +158,10 @@ async def _on_database_error(request: Request, error: DBAPIError) -> JSONRespons
     away = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
     if away or sqlstate[:2] in {"08", "53", "57"}:
         return await _on_connection_error(request, error)
+    if sqlstate[:2] == "40":
+        # Two transactions waited for each other; the database chose this one to give way, and undid it.
+        _log.warning("A transaction had to give way: %s", error)
+        return problem_from(Unavailable(_GAVE_WAY, code="database_busy", retry_after_s=1), instance_of(request))
     _log.error("The database refused a statement", exc_info=error)
     return problem(500, "internal_error", UNEXPECTED, instance=instance_of(request))
 

@@ -14,6 +14,7 @@ from roost.core.clock import Clock
 from roost.core.errors import Conflict, Forbidden, NotFound
 from roost.places.homes import get_for_change
 from roost.places.models import Home, Room
+from roost.places.repository import homes_within, no_home
 
 ROLE = "technician"
 
@@ -68,6 +69,7 @@ async def assign(
     Raises NotFound for a home or a user that the caller cannot see, Forbidden without rights there, Conflict when the
     user is no technician of the organization or works there already.
     """
+    organization = await _locked_organization(session, principal, home_id)
     home = await get_for_change(session, principal, home_id)
     _require_manager(principal, home.organization_id, home.id)
     user = await _colleague(session, principal, user_id)
@@ -85,7 +87,6 @@ async def assign(
     await session.flush()
     tell_grants_changed(session, user_id)
     record(session, _deed("grant.given", principal, grant, user))
-    organization = await session.get_one(Organization, home.organization_id)
     return AssignmentRow(grant, user, home, organization.name)
 
 
@@ -123,6 +124,15 @@ def _require_manager(principal: UserPrincipal, organization_id: int, home_id: in
         raise Forbidden("You may not decide which technician works there.", code="missing_scope")
 
 
+async def _locked_organization(session: AsyncSession, principal: UserPrincipal, home_id: int) -> Organization:
+    # As those do who change roles: neither may a membership end, nor the same assignment begin twice, meanwhile.
+    query = select(Organization).join(Home).where(Home.id == home_id, homes_within(principal))
+    organization = await session.scalar(query.with_for_update(of=Organization, key_share=True))
+    if organization is None:
+        raise no_home(home_id)
+    return organization
+
+
 async def _colleague(session: AsyncSession, principal: UserPrincipal, user_id: int) -> User:
     reach = visible_to(principal, "users:read", organization=GrantRow.organization_id)
     member = select(GrantRow.user_id).where(GrantRow.user_id == user_id, reach)
@@ -133,9 +143,8 @@ async def _colleague(session: AsyncSession, principal: UserPrincipal, user_id: i
 
 
 async def _require_technician(session: AsyncSession, user: User, organization_id: int) -> None:
-    # Locked, so that the membership does not end, nor the same assignment begin twice, at the same moment.
     membership = _assigned(user.id).where(GrantRow.organization_id == organization_id, GrantRow.home_id.is_(None))
-    if await session.scalar(membership.with_for_update()) is None:
+    if await session.scalar(membership) is None:
         raise Conflict(
             f"{user.email} is no technician of this organization; invite them as one, or change their role, first.",
             code="not_a_technician",

@@ -123,7 +123,7 @@ async def read_resident(principal: Reader, session: ReadSession, resident_id: Ro
     "/residents/{resident_id}",
     operation_id="update_resident",
     summary="Change or move a resident",
-    responses=problem_responses(401, 403, 404),
+    responses=problem_responses(401, 403, 404, 409),
 )
 async def update_resident(
     request: Request, principal: Writer, session: WriteSession, resident_id: RowId, wanted: ResidentUpdate

@@ -13,6 +13,8 @@ from roost.access.models import Organization
 from roost.core import problems
 from roost.core.database import Database, WriteSession, before_commit, driver_url
 from roost.core.errors import NotFound
+from roost.core.settings import Settings
+from tests.postgres_cluster import PostgresCluster
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -103,6 +105,28 @@ async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Retry-After" in answer.headers
     assert await names(database) == []
+
+
+async def test_of_two_that_wait_for_each_other_one_is_told_to_try_again(postgres: PostgresCluster) -> None:
+    # SQLite has one writer at a time, so nobody can wait for another there.
+    database = Database(Settings(database_url=postgres.create_database(), _env_file=None))
+    async with database.write() as session:
+        await session.execute(text("CREATE TABLE doors AS SELECT 1 AS number UNION SELECT 2"))
+    app, both_wait = FastAPI(), asyncio.Barrier(2)
+    app.state.database = database
+    problems.install(app)
+
+    @app.post("/doors/{first}/{second}")
+    async def open_doors(session: WriteSession, first: int, second: int) -> None:
+        await session.execute(text("SELECT 1 FROM doors WHERE number = :n FOR UPDATE"), {"n": first})
+        await both_wait.wait()
+        await session.execute(text("SELECT 1 FROM doors WHERE number = :n FOR UPDATE"), {"n": second})
+
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://hub") as client:
+        answers = await asyncio.gather(client.post("/doors/1/2"), client.post("/doors/2/1"))
+    await database.dispose()
+    assert sorted(answer.status_code for answer in answers) == [200, 503]
+    assert [answer.json()["code"] for answer in answers if answer.status_code == 503] == ["database_busy"]
 
 
 @pytest.mark.parametrize(
