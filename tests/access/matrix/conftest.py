@@ -1,0 +1,58 @@
+"""The world of the matrix, one on each kind of database, set up when first asked for."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.access.matrix.world import World, build
+from tests.conftest import DatabaseKind
+from tests.postgres_cluster import PostgresCluster
+from tests.roost_server import RoostServer
+
+_ENVIRONMENT = {
+    # So that the scope counts, and a passkey has a name to be bound to.
+    "ROOST_SYSTEM_PUBLIC": "false",
+    "ROOST_PUBLIC_URL": "https://hub.example.org",
+    "ROOST_ACCESS_TOKEN_EXPIRE_MINUTES": "120",
+}
+
+
+class Worlds:
+    """The worlds of this test process."""
+
+    def __init__(self, folder: Path, postgres: PostgresCluster, ending: ExitStack) -> None:
+        self._folder, self._postgres, self._ending = folder, postgres, ending
+        self._built: dict[str, World] = {}
+
+    def get(self, kind: DatabaseKind) -> World:
+        """The world on this kind of database."""
+        if kind not in self._built:
+            server = self.start(kind)
+            http = self._ending.enter_context(httpx2.Client(timeout=30, trust_env=False))
+            self._built[kind] = build(server, http)
+        return self._built[kind]
+
+    def start(self, kind: DatabaseKind, **environment: str) -> RoostServer:
+        """A server that runs until all tests are done."""
+        url = self._postgres.create_database() if kind == "postgresql" else None
+        folder = self._folder / f"{kind}-{len(list(self._folder.iterdir()))}"
+        server = RoostServer(folder, url, _ENVIRONMENT | environment).start()
+        self._ending.callback(server.assert_no_complaints)
+        self._ending.callback(server.stop)
+        return server
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Iterator[Worlds]:
+    """Whatever was built is stopped in the end; a complaint on the way out is a failure too."""
+    with ExitStack() as ending:
+        yield Worlds(tmp_path_factory.mktemp("worlds"), postgres, ending)
+
+
+@pytest.fixture
+def world(worlds: Worlds, database_kind: DatabaseKind) -> World:
+    """Two organizations with everybody in them. Shared: leave the people and A's own things as they are."""
+    return worlds.get(database_kind)

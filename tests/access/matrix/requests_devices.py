@@ -1,0 +1,91 @@
+"""Asking for devices, their telemetry, and the live sockets."""
+
+import uuid
+
+from tests.access.matrix.callers import Caller
+from tests.access.matrix.requests import Ask, asks
+from tests.access.matrix.world import World
+
+
+@asks("POST /devices/hello")
+def _hello(world: World, caller: Caller) -> Ask:
+    return Ask({"device_uid": world.callers["dev"].device_uid if caller.token else f"new-{uuid.uuid4().hex}"})
+
+
+@asks("POST /pairing/start")
+def _start(world: World, _caller: Caller) -> Ask:
+    return Ask({**world.spares.take("unclaimed"), "home_id": world.home_id})
+
+
+@asks("POST /pairing/confirm")
+def _confirm(world: World, _caller: Caller) -> Ask:
+    made = world.spares.take("code")
+    return Ask({"device_uid": made["device_uid"], "pairing_code": made["pairing_code"]})
+
+
+@asks("GET /devices")
+def _devices(world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("id", world.ids["device_id"]))
+
+
+@asks("POST /devices")
+def _register(world: World, _caller: Caller) -> Ask:
+    return Ask({"name": "New", "home_id": world.home_id})
+
+
+@asks("PUT /devices/{device_id}", "PATCH /devices/{device_id}")
+def _change(world: World, _caller: Caller) -> Ask:
+    return Ask({"name": "Changed", "home_id": world.home_id})
+
+
+@asks("DELETE /devices/{device_id}", "POST /devices/{device_id}/token", "DELETE /devices/{device_id}/token")
+def _remove(world: World, _caller: Caller) -> Ask:
+    return Ask(path={"device_id": world.spares.take("device")["id"]})
+
+
+@asks("POST /devices/{device_id}/transfer")
+def _give(world: World, _caller: Caller) -> Ask:
+    return Ask({"organization_id": world.annex_id}, {"device_id": world.spares.take("device")["id"]})
+
+
+@asks("POST /devices/{device_id}/status")
+def _report(_world: World, _caller: Caller) -> Ask:
+    return Ask({"status": "online"})
+
+
+@asks("POST /devices/{device_id}/logs")
+def _write_line(_world: World, _caller: Caller) -> Ask:
+    return Ask({"message": "Warm here."})
+
+
+@asks("GET /devices/{device_id}/logs")
+def _lines(_world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("message", "Hello"))
+
+
+# -- telemetry
+
+
+@asks("POST /telemetry", "POST /events")
+def _send(_world: World, _caller: Caller) -> Ask:
+    return Ask({"event_type": "count", "payload": {"n": 1}})
+
+
+@asks("POST /devices/{device_id}/readings")
+def _send_readings(_world: World, _caller: Caller) -> Ask:
+    return Ask({"readings": [{"sensor_type": "n", "value": 1}]})
+
+
+@asks("GET /telemetry/recent", "GET /devices/{device_id}/telemetry/recent", "GET /telemetry", "GET /events")
+def _messages(world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("id", world.ids["event_id"]))
+
+
+@asks("GET /telemetry (of the device)", "GET /events (of the device)")
+def _messages_of_device(world: World, _caller: Caller) -> Ask:
+    return Ask(query={"device_id": world.ids["device_id"]}, shows=("id", world.ids["event_id"]))
+
+
+@asks("GET /devices/{device_id}/readings")
+def _readings(_world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("sensor_type", "temp_c"))
