@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from roost.access.organizations.repository import choose_organization
 from roost.access.principals import UserPrincipal
 from roost.core.errors import Forbidden, Invalid
 from roost.places.models import Home, Room
-from roost.places.repository import choose_organization, find_home, find_room, no_home, no_room
+from roost.places.repository import find_home, find_room, no_home, no_room
 
 READ, WRITE = "devices:read", "devices:write"
 

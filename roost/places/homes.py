@@ -12,13 +12,14 @@ from roost.access.audit.log import Actor, Deed, record
 from roost.access.messages import tell_grants_changed
 from roost.access.models import GrantRow
 from roost.access.names import unique_key
+from roost.access.organizations.repository import choose_organization
 from roost.access.principals import UserPrincipal
 from roost.core.clock import Clock
 from roost.core.errors import Conflict, Forbidden
 from roost.places.home_schemas import HomeCreate, HomeUpdate
 from roost.places.models import Home, Room
 from roost.places.ports import DevicesInPlaces
-from roost.places.repository import WRITE, choose_organization, find_home, find_room, no_home, no_room
+from roost.places.repository import WRITE, find_home, find_room, no_home, no_room
 from roost.places.residents import leave_room as residents_leave_room
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from roost.access.models import Organization
 from roost.access.principals import UserPrincipal, visible_to
-from roost.core.errors import Forbidden, Invalid, NotFound
+from roost.core.errors import NotFound
 from roost.places.models import Home, Resident, ResidentEvent, Room
 
 READ, WRITE = "homes:read", "homes:write"
@@ -152,32 +152,6 @@ async def list_events(
         seen = seen.where(ResidentEvent.id == after_id, ResidentEvent.resident_id == resident_id)
         query = query.where(tuple_(ResidentEvent.occurred_at, ResidentEvent.id) < seen.scalar_subquery())
     return (await session.scalars(query)).all()
-
-
-async def choose_organization(
-    session: AsyncSession, principal: UserPrincipal, scope: str, organization_id: int | None
-) -> int:
-    """The organization in which something new is to be: the given one, or the only one where the caller has `scope`.
-
-    Raises NotFound for one that the caller cannot see, Forbidden without the scope there, Invalid when it is not clear
-    which is meant: whatever is put into the wrong organization is seen by the wrong people.
-    """
-    if organization_id is None:
-        reach = principal.reach(scope)
-        own = sorted(reach.organizations) or [one for one in principal.organization_ids if reach.everywhere]
-        if len(own) == 1:
-            return own[0]
-        why = "It is needed, because there are several that can be meant." if own else "It is needed."
-        raise Invalid(
-            "Say in which organization: organization_id is missing.",
-            errors=[{"pointer": "/organization_id", "detail": why}],
-        )
-    known = organization_id in principal.organization_ids or principal.can("organization:read", organization_id)
-    if not known or await session.get(Organization, organization_id) is None:
-        raise NotFound(f"There is no organization {organization_id}.", code="organization_not_found")
-    if not principal.can(scope, organization_id):
-        raise Forbidden("You may not add anything to the whole of this organization.", code="missing_scope")
-    return organization_id
 
 
 def no_home(home_id: int) -> NotFound:

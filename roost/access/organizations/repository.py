@@ -128,7 +128,8 @@ async def choose_organization(
     own = sorted(reach.organizations) or [one for one in principal.organization_ids if reach.everywhere]
     if len(own) == 1:
         return own[0]
+    why = "It is needed, because there are several that can be meant." if own else "It is needed."
     raise Invalid(
         "Say in which organization: organization_id is missing.",
-        errors=[{"pointer": "/organization_id", "detail": "It is needed: none or several could be meant."}],
+        errors=[{"pointer": "/organization_id", "detail": why}],
     )
