@@ -77,7 +77,8 @@ class CredentialAddresses:
                 unknown = await _unknown(session, batch)
             if unknown:
                 async with database.write() as session:
-                    for sighting in unknown.values():
+                    # Sorted: two hubs that keep the same addresses must not wait for each other.
+                    for _, sighting in sorted(unknown.items()):
                         await keep(session, self._clock.now(), sighting)
             for key in batch:
                 self._waiting.pop(key, None)
