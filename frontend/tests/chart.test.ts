@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { padded } from '@/telemetry/chart'
-import { passwordRules } from '@/pages/password'
+import { passwordRules } from '@/account/password'
 import { fieldErrors } from '@/api/problems'
 import { rangeById, windowStart } from '@/telemetry/ranges'
 
