@@ -1,12 +1,12 @@
 import { watch } from 'vue'
 import { createRouter, createWebHistory } from 'vue-router'
-import { session } from './api/session'
+import { ARRIVED, session } from './api/session'
 
 declare module 'vue-router' {
   interface RouteMeta {
     title?: string
-    /** Pages for people who are not signed in. */
-    entrance?: boolean
+    /** Pages for people who are not signed in; `both`: for those who are, too. They stand without the navigation. */
+    entrance?: boolean | 'both'
   }
 }
 
@@ -17,6 +17,8 @@ export const router = createRouter({
     { path: '/', redirect: '/devices' },
     { path: '/signin', name: 'signin', component: () => import('./pages/SignInPage.vue'), meta: { entrance: true, title: 'Sign in' } },
     { path: '/register', name: 'register', component: () => import('./pages/RegisterPage.vue'), meta: { entrance: true, title: 'Create an account' } },
+    { path: '/forgot-password', name: 'forgot-password', component: () => import('./pages/ForgotPasswordPage.vue'), meta: { entrance: 'both', title: 'Forgot your password' } },
+    { path: '/reset-password', name: 'reset-password', component: () => import('./pages/ResetPasswordPage.vue'), meta: { entrance: 'both', title: 'Choose a password' } },
     { path: '/devices', name: 'devices', component: () => import('./pages/DevicesPage.vue'), meta: { title: 'Devices' } },
     {
       path: '/devices/:id(\\d+)/:tab(telemetry|events|logs|settings)?',
@@ -24,7 +26,12 @@ export const router = createRouter({
       component: () => import('./pages/DevicePage.vue'),
       meta: { title: 'Device' },
     },
-    { path: '/account', name: 'account', component: () => import('./pages/AccountPage.vue'), meta: { title: 'Account' } },
+    {
+      path: '/account/:tab(security|tokens|sessions)?',
+      name: 'account',
+      component: () => import('./pages/AccountPage.vue'),
+      meta: { title: 'Account' },
+    },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/MissingPage.vue'), meta: { title: 'Not found' } },
   ],
 })
@@ -45,6 +52,8 @@ function known(): Promise<void> {
 router.beforeEach(async (to) => {
   await known()
   const signedIn = session.state === 'signed-in'
+  if (to.hash === ARRIVED) return { path: takeWayOn(), replace: true }
+  if (to.meta.entrance === 'both') return true
   if (to.meta.entrance) return signedIn ? nextOf(to.query.next) : true
   if (!signedIn) return { name: 'signin', query: to.fullPath === '/devices' ? {} : { next: to.fullPath } }
   return true
@@ -57,6 +66,27 @@ router.afterEach((to) => {
 /** Where to go after signing in: pages of this app only. */
 export function nextOf(next: unknown): string {
   return typeof next === 'string' && next.startsWith('/') && !next.startsWith('//') ? next : '/devices'
+}
+
+const WAY_ON = 'roost.next'
+
+/** Another provider's page lies between signing in and going on: this keeps where to. */
+export function keepWayOn(next: unknown): void {
+  try {
+    sessionStorage.setItem(WAY_ON, nextOf(next))
+  } catch {
+    // Without storage the way ends at the devices.
+  }
+}
+
+function takeWayOn(): string {
+  try {
+    const next = nextOf(sessionStorage.getItem(WAY_ON))
+    sessionStorage.removeItem(WAY_ON)
+    return next
+  } catch {
+    return nextOf(null)
+  }
 }
 
 watch(

@@ -18,6 +18,8 @@ export const session = reactive<{ state: State; me: Me | null; ended: boolean }>
 
 // Says only that this browser once signed in, so that a first visit does not ask for a refresh that must fail.
 const HINT = 'roost.signed-in'
+/** What the address ends with after a sign-in at another provider: there is a session to take up. */
+export const ARRIVED = '#signed-in'
 const EARLY_MS = 60_000
 const RETRY_MS = 15_000
 
@@ -52,6 +54,8 @@ export async function freshToken(): Promise<string | null> {
 
 /** Takes the session up again at page load. Resolves when it is known who is here; waits while the hub is away. */
 export async function resume(): Promise<void> {
+  const arrived = location.hash === ARRIVED
+  if (arrived) remember(true)
   if (!remembered()) {
     session.state = 'anonymous'
     return
@@ -59,6 +63,7 @@ export async function resume(): Promise<void> {
   for (;;) {
     try {
       if (await refresh()) await loadMe()
+      if (arrived) tabs?.postMessage('signed-in')
       return
     } catch (error) {
       if (!(error instanceof HubAway)) {
@@ -75,8 +80,18 @@ export async function resume(): Promise<void> {
   }
 }
 
-export async function signIn(identifier: string, password: string): Promise<void> {
-  const answer = await post('/auth/login', { identifier, password, cookie: true })
+/** With a second factor set up, the first try is refused with `second_factor_required`, and `code` comes along then. */
+export async function signIn(identifier: string, password: string, code?: string): Promise<void> {
+  await open('/auth/login', { identifier, password, cookie: true, ...(code ? { code } : {}) })
+}
+
+/** `credential`: what a passkey answered, as `passkeys.ts` writes it. */
+export async function signInWithPasskey(credential: object): Promise<void> {
+  await open('/auth/login/passkey', { credential, cookie: true })
+}
+
+async function open(path: string, body: object): Promise<void> {
+  const answer = await post(path, body)
   if (!answer.ok) throw await problemOf(answer)
   accept((await answer.json()) as SignedIn)
   await loadMe()
@@ -99,9 +114,14 @@ export async function signOut(): Promise<void> {
     // The answer does not matter: this browser forgets the session either way.
     await post('/auth/logout', {})
   } finally {
-    leave()
-    tabs?.postMessage('signed-out')
+    forget()
   }
+}
+
+/** The session is over already, here and in the other tabs. */
+export function forget(): void {
+  leave()
+  tabs?.postMessage('signed-out')
 }
 
 /** True when there is a new access token, false when the session is over. Throws HubAway when nobody answers. */
@@ -143,7 +163,8 @@ function schedule(waitMs: number): void {
   }, waitMs)
 }
 
-async function loadMe(): Promise<void> {
+/** Reads again who is signed in: after a change of the profile, of organizations or of roles. */
+export async function loadMe(): Promise<void> {
   const answer = await send('/auth/me', { headers: { Authorization: `Bearer ${accessToken}` } })
   if (!answer.ok) throw await problemOf(answer)
   session.me = (await answer.json()) as Me

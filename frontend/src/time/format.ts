@@ -7,6 +7,7 @@ const full = new Intl.DateTimeFormat(undefined, {
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
 const hour = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
+const dayAndYear = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
 const dayAndClock = new Intl.DateTimeFormat(undefined, {
   day: 'numeric',
   month: 'short',
@@ -18,6 +19,7 @@ const dayAndClock = new Intl.DateTimeFormat(undefined, {
 
 export const absolute = (ms: number): string => full.format(ms)
 export const clockTime = (ms: number): string => clock.format(ms)
+export const dateOnly = (ms: number): string => dayAndYear.format(ms)
 export const dateAndTime = (ms: number): string => dayAndClock.format(ms)
 
 /** Labels for a time axis: the finest unit that the steps need, the day where it begins. Times in seconds. */
