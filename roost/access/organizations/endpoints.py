@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
 from roost.access.audit.log import Actor
-from roost.access.dependencies import CurrentUser, SignedInUser, requires
+from roost.access.dependencies import CurrentUser, SignedInUser, ensure_signed_in, requires
 from roost.access.models import Organization
 from roost.access.organizations import service
 from roost.access.organizations.members import Roster
@@ -198,6 +198,8 @@ async def remove_member(
 ) -> None:
     """End a membership at once; the user stays. The last owner cannot be removed (409)."""
     await get_organization_with(session, principal, organization_id, "users:write", lock=True)
+    if user_id == principal.user_id:
+        ensure_signed_in(principal)
     await _roster(request, session, principal, organization_id).remove(user_id)
 
 

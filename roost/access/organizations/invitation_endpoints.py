@@ -81,9 +81,7 @@ async def invite(
 ) -> Any:
     """The link is shown here once, and mailed when the hub can. It replaces an earlier one to the same address."""
     state = request.app.state
-    state.invitation_rate.check(
-        str(principal.user_id), "You have sent many invitations; wait a moment before the next one."
-    )
+    state.invitation_rate.check(str(principal.user_id), invitations.TOO_MANY_MAILS)
     # The mail goes out after the commit: nobody waits for a mail server inside a transaction, and no link of an
     # invitation that was rolled back leaves the house.
     async with state.database.write() as session:

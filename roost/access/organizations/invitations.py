@@ -26,6 +26,7 @@ GOOD_FOR = timedelta(days=7)
 # Of one user: a hub must not become a way to fill strangers' mailboxes.
 INVITATIONS_AT_ONCE = 60
 INVITATIONS_A_MINUTE = 10
+TOO_MANY_MAILS = "You have invited many people; wait a moment before the next one."
 
 
 @dataclass(frozen=True, slots=True)

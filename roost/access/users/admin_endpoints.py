@@ -43,7 +43,7 @@ async def admin_list_users(  # noqa: PLR0917 - FastAPI calls it by keyword
     status_code=201,
     summary="Make any user",
     response_model=UserCreated,
-    responses=problem_responses(401, 403, 404, 409),
+    responses=problem_responses(401, 403, 404, 409, 429),
 )
 async def admin_create_user(
     request: Request, principal: Administrator, idempotency: Idempotent, wanted: AdminUserCreate

@@ -48,7 +48,7 @@ async def read_users(  # noqa: PLR0917 - FastAPI calls it by keyword
     status_code=201,
     summary="Make a user",
     response_model=UserCreated,
-    responses=problem_responses(401, 403, 404, 409),
+    responses=problem_responses(401, 403, 404, 409, 429),
 )
 async def create_user(request: Request, principal: Writer, idempotency: Idempotent, wanted: UserCreate) -> Any:
     """With a role in an organization of the caller's. Without a password, the answer says where to choose one."""

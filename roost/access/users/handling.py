@@ -8,7 +8,9 @@ from starlette.requests import Request
 
 from roost.access.credentials.password_resets import PAGE
 from roost.access.credentials.service import Credentials
+from roost.access.dependencies import ensure_signed_in
 from roost.access.models import User
+from roost.access.organizations.invitations import TOO_MANY_MAILS
 from roost.access.organizations.members import Roster, require_manages
 from roost.access.organizations.repository import choose_organization, get_organization
 from roost.access.passwords import refuse_weak
@@ -34,7 +36,7 @@ from roost.access.users.schemas import (
     UserEntry,
     UserUpdate,
 )
-from roost.core.errors import Invalid
+from roost.core.errors import Conflict, Invalid
 from roost.core.idempotency import Idempotency
 from roost.core.links import app_link
 from roost.core.paging import PageRequest
@@ -59,6 +61,9 @@ async def make_user(
     if wanted.password is not None:
         refuse_weak(wanted.password, email=wanted.email, username=wanted.username or "")
         password_hash = await state.passwords.hash(wanted.password)
+    else:
+        # A link goes out by mail, as with an invitation.
+        state.invitation_rate.check(str(principal.user_id), TOO_MANY_MAILS)
     async with state.database.write() as session:
         replay = await idempotency.replay(session, f"user:{principal.user_id}")
         if replay is not None:
@@ -83,6 +88,9 @@ async def change_user(
     """Change what is given; the old e-mail address hears of a new one after the commit."""
     state = request.app.state
     given = wanted.model_dump(include={"full_name", "username", "email"}, exclude_unset=True)
+    if given and user_id == principal.user_id:
+        # There, another e-mail address needs the password, and a script's token may not change anything.
+        raise Conflict("Change your own profile at /users/me.", code="own_account")
     async with state.database.write() as session:
         person = await get_person(session, principal, user_id, lock=True)
         require_manages(principal, person.grants)
@@ -102,6 +110,8 @@ async def remove_user(request: Request, principal: UserPrincipal, session: Async
     state = request.app.state
     person = await get_person(session, principal, user_id, lock=True)
     require_manages(principal, person.grants)
+    if user_id == principal.user_id:
+        ensure_signed_in(principal)
     await service.remove(session, principal, state.belongings, person)
 
 

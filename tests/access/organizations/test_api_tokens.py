@@ -28,6 +28,7 @@ def test_what_needs_a_person(make_company: MakeCompany) -> None:
             ("POST", f"{company.path}/leave", None),
             ("POST", "/invitations/accept", {"token": token}),
             ("PATCH", "/users/me", {"full_name": "X"}),
+            ("DELETE", company.member_path(company.owner), None),
         ):
             refused = caller.request(method, path, json=body)
             assert (refused.status_code, refused.json()["code"]) == (403, "needs_sign_in"), path

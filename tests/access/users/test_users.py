@@ -234,6 +234,17 @@ def test_my_profile(user: UserClient, client: httpx2.Client, server: RoostServer
     assert client.patch("/users/me", json={"full_name": "X"}).status_code == 401
 
 
+def test_no_way_around_the_password(user: UserClient, admin: UserClient) -> None:
+    for caller, path in ((user, path_of(user)), (admin, path_of(admin)), (admin, f"/admin{path_of(admin)}")):
+        for change in ({"email": "other@example.org"}, {"username": "other"}, {"full_name": "Other"}):
+            refused = caller.patch(path, json=change)
+            assert (refused.status_code, refused.json()["code"]) == (409, "own_account")
+    every = user.get("/users/me").json()["scopes"]
+    token = user.post("/auth/api-tokens", json={"name": "script", "scopes": every}).json()["token"]
+    gone = user.delete(path_of(user), headers={"Authorization": f"Bearer {token}"})
+    assert (gone.status_code, gone.json()["code"]) == (403, "needs_sign_in")
+
+
 def test_guessing_the_password_here_counts_as_there(user: UserClient) -> None:
     body = {"email": "away@example.org", "current_password": "Wrong1234!"}
     answers = [user.patch("/users/me", json=body) for _ in range(8)]

@@ -1,4 +1,4 @@
-"""With a mail server set, the link goes out by mail, and starts with the address that the operator named."""
+"""With a mail server set, links go out by mail, and start with the address that the operator named."""
 
 import re
 from collections.abc import Iterator
@@ -66,6 +66,10 @@ def test_an_invitation_by_mail(mail_server: tuple[Postbox, Controller], fresh_se
             trust_env=False,
         )
         assert accepted.status_code == 201, accepted.text
+        made = owner.post("/users", json={"email": "joan@example.org"}).json()
+        assert made["emailed"]
+        assert (postbox.mails[-1]["To"], postbox.mails[-1]["Subject"]) == ("joan@example.org", "Your Roost account")
+        assert made["set_password_url"] in postbox.mails[-1].get_content()
         controller.stop()
         late = owner.post(path, json={"email": "late@example.org", "role": "viewer"})
         assert (late.status_code, late.json()["emailed"]) == (201, False)
