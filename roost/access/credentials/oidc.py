@@ -129,7 +129,7 @@ class OidcProvider:
         )
 
     async def _verify(self, client: Any, metadata: dict[str, Any], token: dict[str, Any], nonce: str) -> dict[str, Any]:
-        answer = await client.get(metadata["jwks_uri"], withhold_token=True)
+        answer = await client.request("GET", metadata["jwks_uri"], withhold_token=True)
         answer.raise_for_status()
         keys = self._modules["jwk"].KeySet.import_key_set(answer.json())
         signed = self._modules["jwt"].decode(token["id_token"], keys, algorithms=_ALGORITHMS)
