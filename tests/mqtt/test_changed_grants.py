@@ -4,10 +4,15 @@ import asyncio
 import json
 from dataclasses import replace
 
+import httpx2
+
 from roost.access.principals import Grant
+from tests.colleagues import join, own_organization
+from tests.conftest import UserClient, register_device
 from tests.mqtt import wire
 from tests.mqtt.conftest import USER, Endpoint
 from tests.mqtt.wire import RawClient
+from tests.roost_server import RoostServer
 from tests.waiting import until
 
 TOPIC = "devices/7/telemetry"
@@ -92,3 +97,32 @@ async def test_a_device_that_cannot_be_looked_up_connects_again(endpoint: Endpoi
     endpoint.bus.publish("device.updated", {"device_id": 7, "organization_id": 99})
     answer = await device.receive()
     assert (answer.kind, answer.reason) == (14, 0x89)
+
+
+async def test_through_the_whole_hub(server: RoostServer, user: UserClient) -> None:
+    """A member who is removed hears nothing more of the organization; a deactivated one is sent away."""
+    organization_id, home_id = own_organization(user)
+    device = register_device(user, home_id=home_id)
+    with (
+        join(server, user, organization_id, "viewer") as member,
+        join(server, user, organization_id, "viewer") as other,
+    ):
+        readers = []
+        for somebody in (member, other):
+            reader = await RawClient.open(server.mqtt_port)
+            assert (await reader.sign_in(somebody.access_token, 5, user_name=somebody.email)).reason == 0
+            await reader.send(wire.subscribe("devices/+/telemetry", version=5))
+            assert (await reader.receive()).kind == 9
+            readers.append(reader)
+        removal = f"/organizations/{organization_id}/members/{member.profile['id']}"
+        assert user.delete(removal).status_code == 204
+        url = f"{server.url}/api/v1/telemetry"
+        assert httpx2.post(url, json={"n": 1}, headers=device.headers, trust_env=False).status_code == 201
+        assert b'"n"' in (await readers[1].receive()).body
+        await readers[0].send(wire.PING)
+        assert (await readers[0].receive()).kind == 13
+        assert user.patch(f"/users/{other.profile['id']}", json={"is_active": False}).status_code == 200
+        answer = await readers[1].receive()
+        assert (answer.kind, answer.reason) == (14, 0x87)
+        for reader in readers:
+            await reader.close()
