@@ -11,7 +11,7 @@ from roost.access.audit.models import AuditEntry
 from roost.access.models import Organization
 from roost.access.principals import UserPrincipal, visible_to
 from roost.core.database import Database
-from roost.core.errors import NotFound
+from roost.core.errors import Forbidden, NotFound
 
 _ROWS_AT_ONCE = 1_000
 
@@ -23,8 +23,13 @@ def visible(principal: UserPrincipal, scope: str, organization_id: int | None) -
 
 
 async def require_organization(session: AsyncSession, principal: UserPrincipal, organization_id: int) -> None:
-    """NotFound unless the caller may read this organization, or may read all and it has left entries."""
+    """NotFound unless the caller may read this organization, or may read all and it has left entries.
+
+    Forbidden for a member of it whose role there does not include its log.
+    """
     allowed = principal.can("organization:read", organization_id)
+    if not allowed and organization_id in principal.organization_ids:
+        raise Forbidden("In this organization your role does not include organization:read.", code="missing_scope")
     if not allowed or not (
         await session.scalar(select(Organization.id).where(Organization.id == organization_id))
         or await session.scalar(select(AuditEntry.id).where(AuditEntry.organization_id == organization_id).limit(1))
