@@ -23,6 +23,7 @@ class World:
     annex_id: int
     spares: "Spares"
     bystander: Caller = field(repr=False)
+    mixed: dict[str, Caller] = field(default_factory=dict)
 
     @property
     def owner(self) -> Caller:
@@ -144,7 +145,7 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
         "organization_id": organization_id, "home_id": home_id, "room_id": room_id, "resident_id": resident_id,
         "device_id": device.device_id, "event_id": event_id, "assignment_id": assignment["id"],
         "invitation_id": owner.make(f"/organizations/{organization_id}/invitations", invitation)["id"],
-        "user_id": colleagues["view"].user_id,
+        "user_id": colleagues["view"].user_id, "other_home_id": other_home,
     }  # fmt: skip
     everybody = {
         "anon": Caller("anon", http, server), "dev": device, "fdev": foreign_device, "own": owner,
