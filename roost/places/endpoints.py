@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
-from roost.access.dependencies import CurrentUser
 from roost.access.answers import client_address
+from roost.access.dependencies import CurrentUser
 from roost.access.models import User
 from roost.access.names import unique_key
 from roost.access.passwords import weakness

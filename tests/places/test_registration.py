@@ -34,7 +34,8 @@ def test_makes_a_user_with_an_organization_and_a_home(client: httpx2.Client) -> 
     assert [organization["name"] for organization in profile["organizations"]] == ["Engines & Co"]
     assert [organization["role"] for organization in profile["organizations"]] == ["owner"]
     assert profile["homes"][0]["organization_id"] == profile["organizations"][0]["id"]
-    assert "password" not in answer.text
+    assert PASSWORD not in answer.text
+    assert "password_hash" not in profile
 
 
 def test_the_profile_of_whoever_is_signed_in(user: UserClient) -> None:
