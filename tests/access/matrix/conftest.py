@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.access.matrix.twins import Twin, build_twins
 from tests.access.matrix.world import World, build
 from tests.conftest import DatabaseKind
 from tests.postgres_cluster import PostgresCluster
@@ -26,14 +27,19 @@ class Worlds:
     def __init__(self, folder: Path, postgres: PostgresCluster, ending: ExitStack) -> None:
         self._folder, self._postgres, self._ending = folder, postgres, ending
         self._built: dict[str, World] = {}
+        self._twins: dict[str, tuple[Twin, Twin]] = {}
 
     def get(self, kind: DatabaseKind) -> World:
         """The world on this kind of database."""
         if kind not in self._built:
-            server = self.start(kind)
-            http = self._ending.enter_context(httpx2.Client(timeout=30, trust_env=False))
-            self._built[kind] = build(server, http)
+            self._built[kind] = build(self.start(kind), self._client())
         return self._built[kind]
+
+    def twins(self, kind: DatabaseKind) -> tuple[Twin, Twin]:
+        """Two organizations full of data on this kind of database."""
+        if kind not in self._twins:
+            self._twins[kind] = build_twins(self.start(kind), self._client())
+        return self._twins[kind]
 
     def start(self, kind: DatabaseKind, **environment: str) -> RoostServer:
         """A server that runs until all tests are done."""
@@ -43,6 +49,9 @@ class Worlds:
         self._ending.callback(server.assert_no_complaints)
         self._ending.callback(server.stop)
         return server
+
+    def _client(self) -> httpx2.Client:
+        return self._ending.enter_context(httpx2.Client(timeout=30, trust_env=False))
 
 
 @pytest.fixture(scope="session")
