@@ -25,6 +25,8 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "http, single messages": partial(cases.measure_http, batch=1),
     "http, batches of 100": partial(cases.measure_http, batch=100),
     "10,000 idle mqtt devices": partial(cases.measure_idle_devices, connections=10_000),
+    "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
+    "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
     "live latency": partial(cases.measure_live_latency, connections=1_000),
 }
 

@@ -8,6 +8,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import authorization
 from benchmarks.generator import Load, run_load, started_generator
 from benchmarks.latency import measure_latency
 from benchmarks.server import cpu_s, measured_server, register_fleet, register_owner, rss_mib, start_pinned
@@ -128,6 +129,11 @@ def _cpu_share(server: RoostServer, duration_s: float) -> float:
     used, started = cpu_s(server), time.perf_counter()
     time.sleep(duration_s)
     return (cpu_s(server) - used) / (time.perf_counter() - started)
+
+
+def measure_authorization(pace: Pace, database: str) -> dict[str, Any]:
+    """What asking who may adds to a message on its way in, and to a list of 10,000 devices."""
+    return authorization.measure(2 * pace.blocks, database)
 
 
 def measure_live_latency(pace: Pace, connections: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,30 +97,39 @@ def register_fleet(server: RoostServer, owner: Owner, size: int) -> list[Credent
 
 async def _register_fleet(server: RoostServer, owner: Owner, size: int) -> list[Credential]:
     database = Database(Settings(data_dir=server.data_dir, database_url=server.database_url))
-    now = datetime.now(UTC)
-    credentials: list[Credential] = []
     try:
-        for first in range(0, size, _ROWS_AT_ONCE):
-            names = [f"bench-{number:05d}" for number in range(first, min(size, first + _ROWS_AT_ONCE))]
-            common = {"organization_id": owner.organization_id, "home_id": owner.home_id, "capabilities": {}}
-            times = {"claimed_at": now, "created_at": now, "updated_at": now}
-            async with database.write() as session:
-                rows = [{"device_uid": name, "name": name, "status": "offline", **common, **times} for name in names]
-                ids = (
-                    await session.scalars(insert(Device).returning(Device.id, sort_by_parameter_order=True), rows)
-                ).all()
-                made = [Credential(device_id, new_token(TOKEN_PREFIX)) for device_id in ids]
-                tokens = [
-                    {
-                        "device_id": each.device_id,
-                        "digest": token_digest(each.token),
-                        "replaces": False,
-                        "created_at": now,
-                    }
-                    for each in made
-                ]
-                await session.execute(insert(DeviceToken), tokens)
-            credentials += made
+        return await write_fleet(database, owner.organization_id, [owner.home_id], size, "bench")
     finally:
         await database.dispose()
+
+
+async def write_fleet(
+    database: Database, organization_id: int, home_ids: Sequence[int], size: int, prefix: str
+) -> list[Credential]:
+    """Devices of the organization, spread over its homes; uids begin with `prefix`."""
+    now = datetime.now(UTC)
+    credentials: list[Credential] = []
+    for first in range(0, size, _ROWS_AT_ONCE):
+        numbers = range(first, min(size, first + _ROWS_AT_ONCE))
+        common = {"organization_id": organization_id, "status": "offline", "capabilities": {}}
+        times = {"claimed_at": now, "created_at": now, "updated_at": now}
+        rows = [
+            {
+                "device_uid": f"{prefix}-{number:05d}",
+                "name": f"{prefix}-{number:05d}",
+                "home_id": home_ids[number % len(home_ids)],
+                **common,
+                **times,
+            }
+            for number in numbers
+        ]
+        async with database.write() as session:
+            ids = (await session.scalars(insert(Device).returning(Device.id, sort_by_parameter_order=True), rows)).all()
+            made = [Credential(device_id, new_token(TOKEN_PREFIX)) for device_id in ids]
+            tokens = [
+                {"device_id": each.device_id, "digest": token_digest(each.token), "replaces": False, "created_at": now}
+                for each in made
+            ]
+            await session.execute(insert(DeviceToken), tokens)
+        credentials += made
     return credentials

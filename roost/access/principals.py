@@ -177,7 +177,11 @@ def visible_to(
     if reach.organizations:
         alternatives.append(organization.in_(sorted(reach.organizations)))
     if home is not None:
+        # A list for each organization: a term for each home made a page cost 40 ms more for somebody with 50 of them.
+        homes: dict[int, list[int]] = {}
+        for organization_id, home_id in sorted(reach.homes):
+            homes.setdefault(organization_id, []).append(home_id)
         alternatives += [
-            and_(organization == organization_id, home == home_id) for organization_id, home_id in sorted(reach.homes)
+            and_(organization == organization_id, home.in_(home_ids)) for organization_id, home_ids in homes.items()
         ]
     return or_(*alternatives) if alternatives else false()

@@ -6,6 +6,7 @@ from fastapi import Depends, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer, SecurityScopes
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.requests import Request
+from starlette.types import Scope
 
 from roost.access.audit.addresses import DEVICES, Sighting
 from roost.access.audit.log import Actor
@@ -66,7 +67,15 @@ async def _caller(
 
 async def identify(request: Request, token: str) -> DeviceIdentity:
     """The device behind a token, which counts as heard from now on. Raises Unauthorized."""
+    identity = await identify_sender(request.scope, token)
     state = request.app.state
+    state.presence.seen(identity.device_id, state.clock.now_ms())
+    return identity
+
+
+async def identify_sender(scope: Scope, token: str) -> DeviceIdentity:
+    """The same on the way of every message, where presence hears of it later. Raises Unauthorized."""
+    state = scope["app"].state
     identities: DeviceIdentities = state.identities
     identity = identities.cached(token) or await identities.authenticate(token)
     if identity is None:
@@ -74,12 +83,12 @@ async def identify(request: Request, token: str) -> DeviceIdentity:
             "This device token is not (or no longer) good; pair the device again or give it a new token.",
             code="invalid_device_token",
         )
-    request.scope[CALLER] = identity
-    address = request.scope["client"][0] if request.scope.get("client") else "unknown"
+    scope[CALLER] = identity
+    client = scope.get("client")
+    address = client[0] if client else "unknown"
     if not state.audit.addresses.knows(DEVICES, identity.device_id, address):
         actor = Actor("device", identity.device_id, identity.device_uid)
         state.audit.used(Sighting(DEVICES, identity.device_id, address, actor, identity.organization_id))
-    state.presence.seen(identity.device_id, state.clock.now_ms())
     return identity
 
 

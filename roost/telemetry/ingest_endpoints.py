@@ -6,10 +6,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from roost.core.errors import NotFound, Unauthorized
 from roost.core.problems import instance_of, problem
-from roost.devices.dependencies import identify
+from roost.devices.dependencies import identify_sender
 from roost.devices.identities import DeviceIdentity
 from roost.telemetry.ingest import Accepted, Ingest
 from roost.telemetry.refusals import Refusal
@@ -42,12 +43,23 @@ async def post_readings(request: Request) -> Response:
 
 
 async def _sender(request: Request) -> DeviceIdentity:
-    token = request.headers.get("x-device-token")
-    if not token:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not token or scheme.lower() != "bearer":
-            raise Unauthorized("This needs the device's token, as X-Device-Token or `Authorization: Bearer rdt_…`.")
-    return await identify(request, token)
+    token = _token_of(request.scope)
+    if token is None:
+        raise Unauthorized("This needs the device's token, as X-Device-Token or `Authorization: Bearer rdt_…`.")
+    return await identify_sender(request.scope, token)
+
+
+def _token_of(scope: Scope) -> str | None:
+    """The token from the headers as they came: once a message, an object around them is a cost of its own."""
+    bearer = None
+    for name, value in scope["headers"]:
+        if name == b"x-device-token" and value:
+            token: str = value.decode("latin-1")
+            return token
+        if name == b"authorization" and bearer is None:
+            bearer = value.decode("latin-1")
+    scheme, _, given = (bearer or "").partition(" ")
+    return given if given and scheme.lower() == "bearer" else None
 
 
 async def _accept(request: Request, device: DeviceIdentity, kind: str) -> Response:

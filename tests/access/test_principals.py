@@ -65,7 +65,7 @@ def test_every_scope_of_the_table_is_described() -> None:
         ([], "0"),
         ([Grant("admin", None)], "1"),
         ([Grant("owner", 2), Grant("viewer", 1)], "grants.organization_id IN (1, 2)"),
-        ([Grant("technician", 1, 10)], "grants.organization_id = 1 AND grants.home_id = 10"),
+        ([Grant("technician", 1, 10)], "grants.organization_id = 1 AND grants.home_id IN (10)"),
     ],
 )
 def test_the_where_clause(grants: list[Grant], expected: str) -> None:
