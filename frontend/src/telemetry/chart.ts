@@ -13,6 +13,8 @@ export interface ChartSeries {
   steps: boolean
   points: Points
   gapS: number
+  /** What the axis shows in any case, such as the zero of a rate. */
+  floor?: number
 }
 
 export interface Inks {
@@ -136,7 +138,7 @@ function scalesOf(all: ChartSeries[]): uPlot.Scales {
   for (const one of all) {
     scales[scaleOf(one)] = one.steps
       ? { range: [-0.15, 1.15] }
-      : { range: (_u, low, high) => (low == null ? [0, 1] : padded(low, high)) }
+      : { range: (_u, low, high) => (low == null ? [0, 1] : padded(Math.min(low, one.floor ?? low), high)) }
   }
   return scales
 }
