@@ -1,0 +1,30 @@
+/** A change through the API: what it may have altered is asked again, and a refusal says itself at the screen's edge. */
+import { useMutation, useQueryClient } from '@tanstack/vue-query'
+import { toast } from '@/ui/toasts'
+import { ApiProblem, sentenceOf } from './problems'
+
+interface Options {
+  /** The first parts of the query keys that hold what changed. */
+  touches: readonly string[]
+  /** Whether the form shows refusals of its fields (422) itself. */
+  fields?: boolean
+}
+
+export function useChange<In, Out>(change: (input: In) => Promise<Out>, { touches, fields = false }: Options) {
+  const queries = useQueryClient()
+  return useMutation({
+    mutationFn: change,
+    onSuccess: () => Promise.all(touches.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
+    onError: (error) => {
+      if (!(fields && hasFields(error))) toast.bad(sentenceOf(error))
+    },
+  })
+}
+
+export function hasFields(error: unknown): boolean {
+  return error instanceof ApiProblem && Object.keys(error.fields).length > 0
+}
+
+export function fieldsOf(error: unknown): Record<string, string> {
+  return error instanceof ApiProblem ? error.fields : {}
+}
