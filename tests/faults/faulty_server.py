@@ -33,7 +33,7 @@ class FaultyServer(RoostServer):
             environment["FAULTS_UNSYNCED"] = "1"
         if slice_rows is not None:
             environment["FAULTS_SLICE_ROWS"] = str(slice_rows)
-        super().__init__(folder, None, environment, program)
+        super().__init__(folder, None, environment, program=program)
 
     def kept_by_the_disk(self) -> Path:
         """A copy of the log's folder as it would be found after a power cut. Kill the server first."""
