@@ -40,6 +40,9 @@ export const router = createRouter({
     { path: '/homes/:id(\\d+)', name: 'home', component: () => import('./pages/HomePage.vue'), meta: { title: 'Home' } },
     { path: '/residents/:id(\\d+)', name: 'resident', component: () => import('./pages/ResidentPage.vue'), meta: { title: 'Resident' } },
     { path: '/assignments', name: 'assignments', component: () => import('./pages/AssignmentsPage.vue'), meta: { title: 'My assignments' } },
+    { path: '/audit', name: 'audit', component: () => import('./pages/AuditPage.vue'), meta: { title: 'Audit log' } },
+    { path: '/ops', name: 'overview', component: () => import('./pages/OverviewPage.vue'), meta: { title: 'Overview' } },
+    { path: '/ops/houses', name: 'houses', component: () => import('./pages/HousesPage.vue'), meta: { title: 'Houses' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/MissingPage.vue'), meta: { title: 'Not found' } },
   ],
 })

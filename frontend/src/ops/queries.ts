@@ -60,12 +60,12 @@ function failing(problem: ApiProblem): Check[] {
   return names.map((name) => ({ name, ok: !(name in problem.fields), detail: problem.fields[name] ?? 'In order.' }))
 }
 
-export function useHouses(words: Ref<string>) {
+export function useHouses(words: Ref<string>, organization: Ref<number | null>) {
   return useInfiniteQuery({
-    queryKey: ['ops', 'houses', words],
+    queryKey: ['ops', 'houses', words, organization],
     initialPageParam: null as string | null,
     queryFn: async ({ pageParam, signal }) => {
-      const query = { limit: PAGE, ...(words.value ? { q: words.value } : {}), ...(pageParam ? { cursor: pageParam } : {}) }
+      const query = { limit: PAGE, ...(words.value ? { q: words.value } : {}), ...(organization.value ? { organization_id: organization.value } : {}), ...(pageParam ? { cursor: pageParam } : {}) }
       const { data, response } = await client.GET('/api/v1/ops/houses', { params: { query }, signal })
       return { houses: data ?? [], next: response.headers.get('X-Next-Cursor') }
     },

@@ -1,5 +1,5 @@
 /** Where one can go: for the side, the drawer and the palette. What an account may not see is not offered. */
-import { Building2, HardDrive, House, MapPinHouse, UserRound, Users } from '@lucide/vue'
+import { Building2, Gauge, HardDrive, House, Houses, MapPinHouse, ScrollText, UserRound, Users } from '@lucide/vue'
 import { computed, type Component } from 'vue'
 import { may, session } from '@/api/session'
 import { currentOrganization } from '@/organizations/current'
@@ -26,6 +26,9 @@ function organizationPlace(): Place[] {
     : [{ to: `/organizations/${only}`, label: 'Organization', icon: Building2 }]
 }
 
+/** Owners read that of their organizations, the installation's staff all of it. */
+const auditLog: Place = { to: '/audit', label: 'Audit log', icon: ScrollText }
+
 export const navigation = computed<PlaceGroup[]>(() =>
   [
     {
@@ -41,7 +44,14 @@ export const navigation = computed<PlaceGroup[]>(() =>
       places: [
         ...organizationPlace(),
         ...(may('users:read') ? [{ to: '/users', label: 'Users', icon: Users }] : []),
+        ...(may('organization:read') && !may('ops:read') ? [auditLog] : []),
       ],
+    },
+    {
+      name: 'Installation',
+      places: may('ops:read')
+        ? [{ to: '/ops', label: 'Overview', icon: Gauge }, { to: '/ops/houses', label: 'Houses', icon: Houses }, auditLog]
+        : [],
     },
   ].filter(({ places }) => places.length > 0),
 )
