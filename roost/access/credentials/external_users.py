@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.audit.log import Actor, Deed, record
 from roost.access.credentials import api_tokens
-from roost.access.credentials.models import ExternalIdentity, OneTimeCodes, Passkey, RecoveryCode
+from roost.access.credentials.models import Challenge, ExternalIdentity, OneTimeCodes, Passkey, RecoveryCode
 from roost.access.credentials.oidc import ExternalUser, OidcFailed
 from roost.access.credentials.ports import Register
 from roost.access.models import User
@@ -94,7 +94,8 @@ async def _take_over(session: AsyncSession, clock: Clock, user: User) -> None:
     ended = await end_all_sessions(session, clock, user.id)
     revoked = await api_tokens.revoke_all(session, clock, user.id)
     user.password_hash = None
-    for table in (Passkey, OneTimeCodes, RecoveryCode):
+    # Challenges: reset links that somebody was shown, and what else is under way.
+    for table in (Passkey, OneTimeCodes, RecoveryCode, Challenge):
         await session.execute(delete(table).where(table.user_id == user.id))
     deed = Deed(
         "user.taken_over", Actor("user", user.id, user.email), object_kind="user", object_id=user.id,

@@ -61,6 +61,7 @@ async def change_password(request: Request, user: SignedInUser, body: PasswordCh
             raise Conflict("The password was changed at the same moment.", code="password_changed")
         changed.password_hash = password_hash
         changed.updated_at = state.clock.now()
+        await state.credentials.password_resets.withdraw(session, user.user_id)
         ended = await end_all_sessions(session, state.clock, user.user_id, but=ensure_signed_in(user))
         deed = Deed("user.password_changed", Actor.of(user), object_kind="user", object_id=user.user_id)
         record(session, deed)
@@ -126,7 +127,7 @@ async def make_password_reset(
         target = person.user
         if not target.is_active:
             raise Conflict("This account is deactivated; activate it first.", code="user_inactive")
-        link = await credentials.password_resets.issue(session, target, mailed=mailed)
+        link = await credentials.password_resets.issue(session, target, mailed=mailed, offered_by=user)
         answer = ResetLinkRead(reset_url=None, expires_at=link.expires_at, emailed=mailed)
         deed = Deed(
             "user.password_reset_offered", Actor.of(user),
@@ -139,7 +140,7 @@ async def make_password_reset(
         answer.emailed = False
         async with state.database.write() as session:
             # What was shown to somebody else proves nothing about who reads the mails.
-            link = await credentials.password_resets.issue(session, target, mailed=False)
+            link = await credentials.password_resets.issue(session, target, mailed=False, offered_by=user)
         answer.expires_at, url = link.expires_at, app_link(request, PAGE, link.token)
     if not answer.emailed:
         answer.reset_url = url

@@ -10,11 +10,13 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.audit.log import Actor, Deed, record
+from roost.access.authentication import grants_of
 from roost.access.credentials import challenges
 from roost.access.credentials.keys import derived_key
 from roost.access.credentials.models import Challenge
 from roost.access.models import User
 from roost.access.passwords import Passwords, refuse_weak
+from roost.access.principals import UserPrincipal
 from roost.access.sessions import end_all_sessions
 from roost.core.clock import Clock
 from roost.core.database import Database
@@ -48,17 +50,33 @@ class PasswordResets:
         self._clock = clock
 
     async def issue(
-        self, session: AsyncSession, user: User, *, mailed: bool, lifetime: timedelta = LIFETIME
+        self,
+        session: AsyncSession,
+        user: User,
+        *,
+        mailed: bool,
+        offered_by: UserPrincipal | None = None,
+        lifetime: timedelta = LIFETIME,
     ) -> ResetLink:
-        """A link for this user. `mailed`: it goes to the user's address and nowhere else, so its use proves that."""
+        """A link for this user. `mailed`: it goes to the user's address and nowhere else, so its use proves that.
+
+        `offered_by`: who gets to see it, and so has to stand as high as the user still when it is used.
+        """
         secret = new_token("")
-        data = {"mailed_to": user.email_key if mailed else None}
+        data = {
+            "mailed_to": user.email_key if mailed else None,
+            "offered_by": None if mailed or offered_by is None else offered_by.user_id,
+        }
         begun = await challenges.begin(
             session, self._clock, purpose=_PURPOSE, secret=secret, lifetime=lifetime, user_id=user.id, data=data
         )
         claims: dict[str, object] = {"jti": secret, "exp": int(begun.expires_at.timestamp())}
         header = {"alg": _ALGORITHM, "typ": _TYPE}
         return ResetLink(jwt.encode(header, claims, self._key, algorithms=[_ALGORITHM]), begun.expires_at)
+
+    async def withdraw(self, session: AsyncSession, user_id: int) -> None:
+        """No link that was made for the user so far is good any more."""
+        await session.execute(delete(Challenge).where(Challenge.user_id == user_id, Challenge.purpose == _PURPOSE))
 
     async def redeem(self, token: str, password: str) -> int:
         """Set the password and end every session of the user, whose id this returns.
@@ -80,15 +98,14 @@ class PasswordResets:
     async def _finish(self, session: AsyncSession, secret: str, password_hash: str) -> None:
         taken = await challenges.take(session, self._clock, _PURPOSE, secret)
         user = await session.get(User, taken.user_id) if taken is not None else None
-        if taken is None or user is None or not user.is_active:
+        if taken is None or user is None or not user.is_active or not await _still_offered(session, taken, user.id):
             raise _gone()
         user.password_hash = password_hash
         user.updated_at = self._clock.now()
         if taken.data.get("mailed_to") is not None:
             user.proven_email_key = taken.data["mailed_to"]
         # Other links that are still under way were asked for before this one was used.
-        others = delete(Challenge).where(Challenge.user_id == user.id, Challenge.purpose == _PURPOSE)
-        await session.execute(others)
+        await self.withdraw(session, user.id)
         ended = await end_all_sessions(session, self._clock, user.id)
         actor = Actor("user", user.id, user.email)
         record(
@@ -108,6 +125,18 @@ class PasswordResets:
         if verified.header.get("typ") != _TYPE or expires_at_s <= self._clock.now_ms() / 1000:
             raise _gone()
         return secret
+
+
+async def _still_offered(session: AsyncSession, taken: Challenge, user_id: int) -> bool:
+    """Whether whoever has seen the link may still decide over the user."""
+    offerer_id = taken.data.get("offered_by")
+    if offerer_id is None:
+        return True
+    offerer = await session.get(User, offerer_id)
+    if offerer is None or not offerer.is_active:
+        return False
+    principal = UserPrincipal(offerer.id, offerer.email, offerer.username, 0, await grants_of(session, offerer.id))
+    return principal.manages(await grants_of(session, user_id))
 
 
 def _gone() -> Gone:

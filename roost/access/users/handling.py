@@ -71,7 +71,7 @@ async def make_user(
         grant = await _grant_for(session, principal, wanted)
         new = service.NewUser(wanted.email, password_hash, wanted.username, wanted.full_name, grant)
         person = await service.create(session, state.clock, principal, new)
-        link = None if password_hash else await _first_password_link(request, session, person.user)
+        link = None if password_hash else await _first_password_link(request, session, principal, person.user)
         answer = entry(principal, person).model_dump()
         created = UserCreated(**answer, set_password_url=link, emailed=False)
         await idempotency.remember(session, created, secrets=["set_password_url"])
@@ -130,10 +130,12 @@ def entry(principal: UserPrincipal, person: Person) -> UserEntry:
     )
 
 
-async def _first_password_link(request: Request, session: AsyncSession, user: User) -> str:
+async def _first_password_link(request: Request, session: AsyncSession, principal: UserPrincipal, user: User) -> str:
     # Shown to whoever made the user, so its use does not prove that the address is the user's.
     credentials: Credentials = request.app.state.credentials
-    link = await credentials.password_resets.issue(session, user, mailed=False, lifetime=_FIRST_PASSWORD_WITHIN)
+    link = await credentials.password_resets.issue(
+        session, user, mailed=False, offered_by=principal, lifetime=_FIRST_PASSWORD_WITHIN
+    )
     return app_link(request, PAGE, link.token)
 
 

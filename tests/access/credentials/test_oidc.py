@@ -113,6 +113,8 @@ def test_has_no_password_until_one_is_chosen(provider: Setup) -> None:
 def test_an_account_that_nobody_has_proved_is_taken_over(provider: Setup) -> None:
     with register_user(provider.hub) as squatter, provider.browser() as browser:
         made = squatter.post("/auth/api-tokens", json={"name": "trap", "scopes": ["devices:read"]}).json()
+        run = provider.hub.run_command("user", "reset-password", squatter.email)
+        link = run.stdout.strip().partition("#")[2]
         provider.is_asked_by(email=squatter.email)
         assert provider.walk(browser) == "/app/#signed-in"
         assert me(browser)["id"] == squatter.profile["id"]
@@ -122,6 +124,8 @@ def test_an_account_that_nobody_has_proved_is_taken_over(provider: Setup) -> Non
         assert browser.post("/auth/login", json=login).status_code == 401
         token = {"Authorization": f"Bearer {made['token']}"}
         assert browser.get("/devices", headers=token).status_code == 401
+        again = {"token": link, "password": "Tall-Chimney-43"}
+        assert_problem(browser.post("/auth/password/reset", json=again), 410, "reset_link_gone")
 
 
 def test_the_administrator_loses_nothing(provider: Setup) -> None:

@@ -247,3 +247,25 @@ async def test_a_bcrypt_hash_signs_in_and_is_replaced(
     assert kept is not None
     assert kept.startswith("$argon2id$")
     assert sign_in(client, user.email, "Older-Hub-1999") == 200
+
+
+def test_a_link_goes_with_the_right_of_who_has_seen_it(
+    server: RoostServer, client: httpx2.Client, user: UserClient
+) -> None:
+    organization_id, _ = own_organization(user)
+    with (
+        join(server, user, organization_id, "editor") as editor,
+        join(server, user, organization_id, "viewer") as colleague,
+    ):
+        token = token_of(editor.post(f"/users/{colleague.profile['id']}/password-reset").json()["reset_url"])
+        member = f"/organizations/{organization_id}/members/{colleague.profile['id']}"
+        assert user.patch(member, json={"role": "owner"}).status_code == 200
+        assert_problem(reset(client, token), 410, "reset_link_gone")
+        assert sign_in(client, colleague.email, colleague.password) == 200
+
+
+def test_a_changed_password_withdraws_links(client: httpx2.Client, managed: tuple[UserClient, str]) -> None:
+    colleague, token = managed
+    change = {"current_password": colleague.password, "new_password": "Yet-Another-44"}
+    assert colleague.post("/auth/password", json=change).status_code == 200
+    assert_problem(reset(client, token), 410, "reset_link_gone")
