@@ -3,6 +3,7 @@ import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClie
 import { computed, type Ref } from 'vue'
 import { client } from '@/api/client'
 import type { Device } from '@/api/types'
+import { ofOrganization } from '@/organizations/current'
 
 const PAGE = 50
 const FOLLOW_MS = 20_000
@@ -10,15 +11,23 @@ const FOLLOW_MS = 20_000
 export interface DeviceFilter {
   q: string
   status: string
+  home: number | null
+  room: number | null
 }
 
-function wanted(filter: DeviceFilter): { q?: string; status?: string } {
-  return { ...(filter.q ? { q: filter.q } : {}), ...(filter.status ? { status: filter.status } : {}) }
+function wanted(filter: DeviceFilter) {
+  return {
+    ...ofOrganization.value,
+    ...(filter.q ? { q: filter.q } : {}),
+    ...(filter.status ? { status: filter.status } : {}),
+    ...(filter.home === null ? {} : { home_id: filter.home }),
+    ...(filter.room === null ? {} : { room_id: filter.room }),
+  }
 }
 
 export function useDeviceList(filter: Ref<DeviceFilter>) {
   return useInfiniteQuery({
-    queryKey: ['devices', 'list', filter],
+    queryKey: ['devices', 'list', filter, ofOrganization],
     initialPageParam: null as string | null,
     queryFn: async ({ pageParam, signal }) => {
       const query = { ...wanted(filter.value), limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) }
@@ -34,9 +43,9 @@ export function useDeviceList(filter: Ref<DeviceFilter>) {
 /** The first devices, for the navigation. */
 export function useDeviceNames() {
   return useQuery({
-    queryKey: ['devices', 'names'],
+    queryKey: ['devices', 'names', ofOrganization],
     queryFn: async ({ signal }) => {
-      const { data } = await client.GET('/api/v1/devices', { params: { query: { limit: 15 } }, signal })
+      const { data } = await client.GET('/api/v1/devices', { params: { query: { ...ofOrganization.value, limit: 15 } }, signal })
       return data ?? []
     },
     refetchInterval: FOLLOW_MS,
