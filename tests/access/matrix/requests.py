@@ -14,12 +14,16 @@ from tests.access.matrix.world import World
 
 @dataclass(frozen=True)
 class Ask:
-    """A request. `path` has the values of placeholders that are not A's; `shows` is a field and its value in a list."""
+    """A request. `path` has the values of placeholders that are not A's; `shows` is a field and its value in a list.
+
+    What it is about is not good for another request when this one succeeds, unless it `spares` it.
+    """
 
     body: Any = None
     path: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
     shows: tuple[str, object] | None = None
+    spares: bool = False
     afterwards: Callable[[httpx2.Response], object] | None = None
 
 
@@ -55,7 +59,7 @@ def send(world: World, caller: Caller, label: str) -> tuple[str, httpx2.Response
     succeeded = answer.status_code < 400
     if ask.afterwards is not None and succeeded:
         ask.afterwards(answer)
-    world.spares.settle(used_up=succeeded)
+    world.spares.settle(used_up=succeeded and not ask.spares)
     return (_cell(ask, answer) if succeeded else str(answer.status_code)), answer
 
 

@@ -104,7 +104,7 @@ def _revoke_invitation(world: World, _caller: Caller) -> Ask:
 
 @asks("POST /invitations/preview")
 def _preview(world: World, _caller: Caller) -> Ask:
-    return Ask({"token": world.spares.take("invitation")["token"]})
+    return Ask({"token": world.spares.take("invitation")["token"]}, spares=True)
 
 
 @asks("POST /invitations/accept")
@@ -149,11 +149,21 @@ def _change_owner(world: World, _caller: Caller) -> Ask:
     return Ask({"is_active": False}, {"user_id": world.spares.take("owner")["id"]})
 
 
-@asks("DELETE /users/{user_id}", "DELETE /admin/users/{user_id}", "POST /users/{user_id}/password-reset")
+@asks("DELETE /users/{user_id}", "DELETE /admin/users/{user_id}")
 def _remove_user(world: World, _caller: Caller) -> Ask:
     return Ask(path={"user_id": world.spares.take("user")["id"]})
 
 
-@asks("DELETE /users/{user_id} (an owner)", "POST /users/{user_id}/password-reset (an owner)")
+@asks("DELETE /users/{user_id} (an owner)")
 def _remove_owner(world: World, _caller: Caller) -> Ask:
     return Ask(path={"user_id": world.spares.take("owner")["id"]})
+
+
+@asks("POST /users/{user_id}/password-reset")
+def _reset_user(world: World, _caller: Caller) -> Ask:
+    return Ask(path={"user_id": world.spares.take("user")["id"]}, spares=True)
+
+
+@asks("POST /users/{user_id}/password-reset (an owner)")
+def _reset_owner(world: World, _caller: Caller) -> Ask:
+    return Ask(path={"user_id": world.spares.take("owner")["id"]}, spares=True)
