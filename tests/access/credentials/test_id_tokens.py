@@ -121,6 +121,7 @@ async def test_a_good_one(fake: FakeProvider) -> None:
         {"nonce": "of another sign-in"},
         {"nonce": None},
         {"aud": "another client"},
+        {"aud": "another client", "azp": "roost"},
         {"aud": ["roost", "another client"]},
         {"aud": None},
         {"iss": "https://elsewhere.example"},
