@@ -55,7 +55,7 @@ class Visitor:
         self.goto("/signin")
         self.page.get_by_label("E-mail or username").fill(identifier)
         self.page.get_by_label("Password", exact=True).fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
         self.page.get_by_role("heading", name="Devices", exact=True).wait_for()
 
     def expect_complaint(self, pattern: str) -> None:
