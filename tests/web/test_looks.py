@@ -12,6 +12,7 @@ from tests.web.conftest import OpenBrowser, Visitor
 
 _AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 _PHONE = {"width": 390, "height": 844}
+_ENTRANCES = ("/signin", "/register", "/forgot-password", "/reset-password#spent", "/reset-password")
 _RUN_AXE = """async () => {
   const result = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
   return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
@@ -39,6 +40,10 @@ def _pages(device: RegisteredDevice) -> list[str]:
         f"/devices/{device.id}/logs",
         f"/devices/{device.id}/settings",
         "/account",
+        "/account/security",
+        "/account/tokens",
+        "/account/sessions",
+        "/audit",
         "/nothing",
     ]
 
@@ -48,7 +53,7 @@ def test_no_page_is_wider_than_a_phone(
 ) -> None:
     visitor = open_browser(server, viewport=_PHONE, has_touch=True, is_mobile=True)
     page = visitor.page
-    for path in ("/signin", "/register"):
+    for path in _ENTRANCES:
         visitor.goto(path)
         _assert_fits(page)
     visitor.sign_in(user.email, user.password)
@@ -77,7 +82,7 @@ def test_every_page_is_accessible(
 ) -> None:
     visitor = open_browser(server, color_scheme=scheme, reduced_motion="reduce")
     page = visitor.page
-    for path in ("/signin", "/register"):
+    for path in _ENTRANCES:
         visitor.goto(path)
         _assert_accessible(page, path)
     visitor.sign_in(user.email, user.password)
@@ -95,6 +100,30 @@ def test_every_page_is_accessible(
     page.keyboard.press("Control+k")
     page.get_by_role("option").first.wait_for()
     _assert_accessible(page, "the palette")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_operators(server: RoostServer, open_browser: OpenBrowser, scheme: Any) -> None:
+    visitor = open_browser(server, color_scheme=scheme, reduced_motion="reduce")
+    page = visitor.page
+    visitor.sign_in("admin", server.admin_password)
+    for path, shown in (("/ops", "Fleet"), ("/ops/houses", "Home"), ("/audit?outcome=success", "Signed in")):
+        _open(visitor, path)
+        page.locator("main").get_by_text(shown, exact=True).first.wait_for()
+        if path.startswith("/audit"):
+            page.get_by_test_id("audit-entry").first.get_by_role("button").click()
+        _assert_accessible(page, path)
+        page.set_viewport_size(_PHONE)
+        _assert_fits(page)
+        page.set_viewport_size({"width": 1280, "height": 800})
+    for path, button, wanted in (
+        ("/account/tokens", "New token", "What it may do"),
+        ("/account/security", "Set it up", "Turn it on"),
+    ):
+        _open(visitor, path)
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("dialog").get_by_text(wanted).wait_for()
+        _assert_accessible(page, f"the dialog of {path}")
 
 
 def _assert_accessible(page: Page, what: str) -> None:
