@@ -78,14 +78,14 @@ export function useOrganizationActions(id: Ref<number>) {
         await client.DELETE('/api/v1/organizations/{organization_id}', { params: { path: path.value } })
         await loadMe()
       },
-      { touches: ['organizations', 'homes', 'devices', 'users'] },
+      { touches: ['organizations', 'homes', 'devices', 'users'], gone: true },
     ),
     leave: useChange(
       async () => {
         await client.POST('/api/v1/organizations/{organization_id}/leave', { params: { path: path.value } })
         await loadMe()
       },
-      { touches: ['organizations', 'homes', 'devices', 'users'] },
+      { touches: ['organizations', 'homes', 'devices', 'users'], gone: true },
     ),
   }
 }

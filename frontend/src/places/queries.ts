@@ -153,7 +153,7 @@ export function useHomeActions(id: Ref<number>) {
         await client.DELETE('/api/v1/homes/{home_id}', { params: params.value })
         await loadMe()
       },
-      { touches: EVERYTHING },
+      { touches: EVERYTHING, gone: true },
     ),
     transfer: useChange(
       async (organization_id: number) => {

@@ -72,7 +72,7 @@ export function useResidentActions(id: Ref<number>) {
       async () => {
         await client.DELETE('/api/v1/residents/{resident_id}', { params: params() })
       },
-      { touches: ['homes', 'rooms'] },
+      { touches: ['residents', 'homes', 'rooms'], gone: true },
     ),
     note: useChange(
       async (text: string) => {
