@@ -113,7 +113,7 @@ def test_pages_of_operators(server: RoostServer, open_browser: OpenBrowser, sche
         if path.startswith("/audit"):
             page.get_by_test_id("audit-entry").first.get_by_role("button").click()
         _assert_accessible(page, path)
-        page.set_viewport_size(_PHONE)
+        page.set_viewport_size({"width": 390, "height": 844})
         _assert_fits(page)
         page.set_viewport_size({"width": 1280, "height": 800})
     for path, button, wanted in (
