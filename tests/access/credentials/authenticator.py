@@ -26,10 +26,14 @@ def data_of(text_: str) -> bytes:
 
 @dataclass
 class Authenticator:
-    """One key. `verified`: whether it has seen a finger or a PIN; `origin`: the page that it says it was asked by."""
+    """One key. `verified`: whether it has seen a finger or a PIN; `origin`: the page that it says it was asked by.
+
+    `counts`: whether it counts its uses; those that are copied between devices do not.
+    """
 
     origin: str
     verified: bool = True
+    counts: bool = True
     count: int = 0
     handle: str = ""
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
@@ -51,7 +55,7 @@ class Authenticator:
 
     def get(self, options: dict[str, Any], **changed: Any) -> dict[str, Any]:
         """As `navigator.credentials.get` does; `changed` replaces parts of the answer."""
-        self.count += 1
+        self.count += self.counts
         data, client_data = self._data(options["rpId"], 0), self._client_data("webauthn.get", options)
         signature = self.key.sign(data + hashlib.sha256(client_data).digest(), ec.ECDSA(SHA256()))
         response = {

@@ -84,7 +84,7 @@ def test_needs_no_code(visitor: httpx2.Client, owner: UserClient, origin: str) -
 def test_an_answer_counts_once_and_only_for_what_was_asked(
     visitor: httpx2.Client, owner: UserClient, origin: str
 ) -> None:
-    key = Authenticator(origin)
+    key = Authenticator(origin, counts=False)
     add(owner, key)
     answer = key.get(options_for(visitor))
     assert sign_in(visitor, answer).status_code == 200
@@ -107,9 +107,13 @@ def test_lies_are_refused(visitor: httpx2.Client, owner: UserClient, server: Roo
     stranger = Authenticator(origin, credential_id=key.credential_id, handle=key.handle)
     refused(stranger.get(options_for(visitor)))
     refused(Authenticator(origin, handle=key.handle).get(options_for(visitor)))
-    unseen = Authenticator(origin, verified=False, credential_id=key.credential_id, key=key.key, count=50)
+    unseen = Authenticator(
+        origin, verified=False, handle=key.handle, credential_id=key.credential_id, key=key.key, count=50
+    )
     refused(unseen.get(options_for(visitor)))
-    elsewhere = Authenticator("http://phishing.example", credential_id=key.credential_id, key=key.key, count=60)
+    elsewhere = Authenticator(
+        "http://phishing.example", handle=key.handle, credential_id=key.credential_id, key=key.key, count=60
+    )
     refused(elsewhere.get(options_for(visitor)))
     refused(key.get({**options_for(visitor), "rpId": "phishing.example"}))
     refused(key.get(options_for(visitor), userHandle="cm9vc3QtdXNlci0x"))
