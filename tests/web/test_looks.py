@@ -48,6 +48,31 @@ def _pages(device: RegisteredDevice) -> list[str]:
     ]
 
 
+def _shared_pages(user: UserClient) -> list[str]:
+    """Pages about organizations and homes, with something on each: a room, a resident, a second organization."""
+    organization = user.get("/organizations").json()[0]["id"]
+    user.post("/organizations", json={"name": "The Society of Friends of Unusually Long Names"})
+    home = user.get("/homes").json()[0]["id"]
+    room = user.post(f"/homes/{home}/rooms", json={"name": "Kitchen"}).json()["id"]
+    register_device(user, home_id=home, room_id=room)
+    contact = {"name": "Anne Sørensen", "relation": "daughter", "email": f"{'a' * 40}@example.org"}
+    moved_in = user.post(
+        f"/homes/{home}/residents", json={"full_name": "Ingrid Sørensen", "room_id": room, "contacts": [contact]}
+    )
+    invited = {"email": f"{'i' * 30}-{home}@example.org", "role": "technician", "home_ids": [home]}
+    invitation = user.post(f"/organizations/{organization}/invitations", json=invited)
+    return [
+        "/organizations",
+        f"/organizations/{organization}",
+        "/users",
+        "/homes",
+        f"/homes/{home}",
+        f"/residents/{moved_in.json()['id']}",
+        "/assignments",
+        "/invitation#" + invitation.json()["accept_url"].partition("#")[2],
+    ]
+
+
 def test_no_page_is_wider_than_a_phone(
     server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser
 ) -> None:
@@ -57,7 +82,7 @@ def test_no_page_is_wider_than_a_phone(
         visitor.goto(path)
         _assert_fits(page)
     visitor.sign_in(user.email, user.password)
-    for path in _pages(telling_device):
+    for path in (*_shared_pages(user), *_pages(telling_device)):
         _open(visitor, path)
         _assert_fits(page)
     page.get_by_role("button", name="Open the navigation").tap()
@@ -86,7 +111,7 @@ def test_every_page_is_accessible(
         visitor.goto(path)
         _assert_accessible(page, path)
     visitor.sign_in(user.email, user.password)
-    for path in _pages(telling_device):
+    for path in (*_shared_pages(user), *_pages(telling_device)):
         _open(visitor, path)
         _assert_accessible(page, path)
     visitor.goto("/devices")
