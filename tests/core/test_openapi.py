@@ -1,6 +1,8 @@
 """The OpenAPI document: complete enough to generate a client from, and to hold the hub to."""
 
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from roost.app import create_app
 from roost.core.settings import Settings
 
+REPOSITORY = Path(__file__).parents[2]
 OPENAPI = create_app(Settings(_env_file=None)).openapi()
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -41,6 +44,12 @@ def test_an_operation_is_described(method: str, path: str, operation: dict[str, 
     for status, response in responses.items():
         if int(status) >= 400 and status != "503":
             assert "application/problem+json" in response["content"], (method, path, status)
+
+
+def test_the_types_of_the_web_app_are_those_of_the_endpoints() -> None:
+    digest = runpy.run_path(str(REPOSITORY / "frontend/scripts/api_document.py"))["digest"]
+    made_from = (REPOSITORY / "frontend/src/api/schema.sha256").read_text().strip()
+    assert made_from == digest(OPENAPI), "The endpoints have changed: run `npm --prefix frontend run api`."
 
 
 def test_every_reference_leads_somewhere() -> None:
