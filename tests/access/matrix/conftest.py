@@ -18,6 +18,8 @@ _ENVIRONMENT = {
     "ROOST_SYSTEM_PUBLIC": "false",
     "ROOST_PUBLIC_URL": "https://hub.example.org",
     "ROOST_ACCESS_TOKEN_EXPIRE_MINUTES": "120",
+    # It would speak whenever it likes, to those who hear everything.
+    "ROOST_HOST_DEVICE": "false",
 }
 
 
