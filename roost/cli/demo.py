@@ -79,10 +79,10 @@ class MadeDevice:
 
 
 PEOPLE = (
-    DemoPerson("admin", "Ada Admin", everywhere=True),
-    DemoPerson("owner", "Olga Owner"),
-    DemoPerson("technician", "Theo Technician"),
-    DemoPerson("staff", "Stella Staff", everywhere=True),
+    DemoPerson("admin", "Demo administrator", everywhere=True),
+    DemoPerson("owner", "Demo owner"),
+    DemoPerson("technician", "Demo technician"),
+    DemoPerson("staff", "Demo staff", everywhere=True),
 )
 HOMES = (
     DemoHome(
@@ -92,8 +92,8 @@ HOMES = (
             DemoRoom("Living room", "Living room climate", "climate", "demo-climate-1"),
             DemoRoom("Kitchen", "Kitchen smoke detector", "smoke", "demo-smoke-1"),
         ),
-        "Margarethe Vogel",
-        "Peter Vogel",
+        "Demo resident 1",
+        "Demo contact 1",
     ),
     DemoHome(
         "Harbour View 12",
@@ -102,8 +102,8 @@ HOMES = (
             DemoRoom("Bedroom", "Bedroom microphone", "audio", "demo-audio-1"),
             DemoRoom("Hall", "Front door", "door", "demo-door-1"),
         ),
-        "Seán Byrne",
-        "Aoife Byrne",
+        "Demo resident 2",
+        "Demo contact 2",
     ),
 )
 
