@@ -59,7 +59,8 @@ class SmtpMailer:
         try:
             await _deliver(self._server, self._message(to, subject, text), to)
         except (OSError, ValueError, UnencryptedLogin, _library().SMTPException) as error:
-            _log.warning("The mail server %s did not take a mail: %s: %s", self._server.hostname, _kind(error), error)
+            kind = type(error).__name__
+            _log.warning("The mail server %s did not take a mail: %s: %s", self._server.hostname, kind, error)
             return False
         return True
 
@@ -108,10 +109,6 @@ def _tls_context(server: SplitResult) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__
 
 
 def _library() -> Any:

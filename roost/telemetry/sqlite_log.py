@@ -136,6 +136,7 @@ class SqliteLog:
         else:
             newest = self._start_slice(1, 1)
         self._slices = [*found, newest]
+        self._checkpointed_id = self._opened.next_id
         for part in found:
             if part.open is not None:
                 self._closer.submit(self._finish, part)

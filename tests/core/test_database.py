@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
@@ -105,6 +106,25 @@ async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Retry-After" in answer.headers
     assert await names(database) == []
+
+
+async def test_a_farewell_in_the_middle_of_a_word_is_an_outage(
+    postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(Settings(database_url=postgres.create_database(), _env_file=None))
+
+    async def interrupted(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    with monkeypatch.context() as patched:
+        # It takes a server that ends within one particular microsecond.
+        patched.setattr(asyncpg.Connection, "prepare", interrupted)
+        with pytest.raises(ConnectionError, match="state 15"):
+            async with database.read() as session:
+                await session.execute(text("SELECT 1"))
+    async with database.read() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+    await database.dispose()
 
 
 async def test_of_two_that_wait_for_each_other_one_is_told_to_try_again(postgres: PostgresCluster) -> None:

@@ -1,8 +1,10 @@
 """The log's promises, on each database."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 
 from roost.telemetry import sqlite_log
@@ -17,6 +19,18 @@ HOUR = 3_600_000
 
 def message(value: int, at: int = NOW, *, message_id: str | None = None, event: str | None = None) -> Message:
     return Message(at, NOW, event, {"v": value}, b'{"v":%d}' % value, None, message_id)
+
+
+def rows_in_place(folder: Path, copy: Path) -> int:
+    """How many rows stand in the first slice's file itself, whatever its write-ahead log holds besides."""
+    shutil.copyfile(folder / "head_00000001.db", copy)
+    connection = apsw.Connection(str(copy))
+    try:
+        return int(connection.execute("SELECT count(*) FROM head").get)
+    except apsw.SQLError:  # not even the table has come yet
+        return 0
+    finally:
+        connection.close()
 
 
 def slice_count(folder: Path) -> int:
@@ -117,6 +131,18 @@ class TestSlices:
         await until(lambda: all(part.open is None for part in log._slices[:-1]), what="the closing of the slices")
         assert await values(log, 1) == list(range(0, 35, 2))
         assert [row.readings()["v"] for row in await log.recent([1, 2], 20, ANY)] == list(range(34, 14, -1))
+        await log.close()
+
+    async def test_what_is_written_moves_to_its_place_while_writing_goes_on(
+        self, folder: Path, clock: HandClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite_log, "CHECKPOINT_ROWS", 4)
+        log = SqliteLog(folder, clock)
+        await log.open()
+        assert rows_in_place(folder, tmp_path / "copy.db") == 0
+        for number in range(4):
+            await log.append([1], [message(number)])
+        await until(lambda: rows_in_place(folder, tmp_path / "copy.db") == 4, what="The checkpoint of four rows")
         await log.close()
 
     async def test_everything_is_there_after_a_restart(self, folder: Path, clock: HandClock) -> None:
