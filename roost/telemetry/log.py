@@ -1,13 +1,16 @@
 """What the ingest path asks of the log, whichever database holds it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from roost.telemetry.decode import flatten
 from roost.telemetry.messages import Message, Value
+
+if TYPE_CHECKING:
+    from roost.telemetry.frames import Frame, Summary
 
 _decode_document = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_units = msgspec.json.Decoder(dict[str, str]).decode
@@ -84,6 +87,22 @@ class Log(Protocol):
 
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         """Messages of one device with `since` <= observed_at < `until`, oldest first, at most `limit` of the newest."""
+
+    def pieces(
+        self,
+        device_id: int,
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncIterator[Frame | Summary]":
+        """Readings of one device with `since` <= observed_at < `until` (ms), oldest first, in bounded memory.
+
+        Pieces do not overlap in time; a frame has 65,536 rows at most, unless a single moment has more. `keys` empty:
+        all. Where `whole(start, end)` (ms, both included) is true, a summary of that stretch may come instead of it.
+        Raises LogUnavailable.
+        """
 
     async def find(self, message_id: int) -> Row | None: ...
 

@@ -35,7 +35,16 @@ class SliceReader:
     async def between(
         self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
     ) -> list[Row]:
-        return await self._run(self._between, parts, device_id, since, until, limit)
+        """Messages of the time span by time and arrival, at most `limit` of the newest."""
+        found = await self._run(self._between, parts, device_id, (since, until), limit, "DESC")
+        return found[-limit:]
+
+    async def earliest(
+        self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
+    ) -> list[Row]:
+        """The same with the oldest."""
+        found = await self._run(self._between, parts, device_id, (since, until), limit, "ASC")
+        return found[:limit]
 
     async def find(self, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         return await self._run(self._find, parts, row_id)
@@ -89,7 +98,11 @@ class SliceReader:
                 break
         return found
 
-    def _between(self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int) -> list[Row]:
+    def _between(
+        self, parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int, order: str
+    ) -> list[Row]:
+        """Of each slice the first `limit` messages in this order, all of them by time and arrival."""
+        since, until = span
         found: list[Row] = []
         for part in parts:
             opened = part.open
@@ -98,7 +111,7 @@ class SliceReader:
             connection = self._connection(part.path)
             if connection is None:
                 continue
-            tail = "h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at DESC, h.id DESC LIMIT ?"
+            tail = f"h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at {order}, h.id {order} LIMIT ?"
             if opened is None:
                 sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", str(device_id)
             else:
@@ -106,7 +119,7 @@ class SliceReader:
                 who = _as_json(opened.rows_of(device_id))
             found += slices.as_rows(connection.execute(sql, (who, since, until, limit)))
         found.sort(key=lambda row: (row.observed_at, row.id))
-        return found[-limit:]
+        return found
 
     def _find(self, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         for part in reversed(parts):

@@ -6,15 +6,16 @@ closed after so many messages or a day; dropping old data is then dropping files
 
 import asyncio
 import fcntl
+import importlib
 import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 import msgspec
@@ -25,6 +26,9 @@ from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
 from roost.telemetry.prune import delete_rows, prune_folder, remove_slice
 from roost.telemetry.slice_reads import SliceReader
+
+if TYPE_CHECKING:
+    from roost.telemetry.frames import Frame, Summary
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +101,23 @@ class SqliteLog:
 
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         return await self._reader.between(self._slices, device_id, since, until, limit)
+
+    async def pieces(
+        self,
+        device_id: int,
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,  # noqa: ARG002 - rows have no summaries
+    ) -> "AsyncIterator[Frame | Summary]":
+        # Loaded with the first use: numpy costs a hub that nobody asks for history 30 MB and a tenth of a second.
+        head_frames = await asyncio.to_thread(importlib.import_module, "roost.telemetry.head_frames")
+        async for frame in head_frames.frames(self._earliest, device_id, since, until, keys):
+            yield frame
+
+    async def _earliest(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+        return await self._reader.earliest(self._slices, device_id, since, until, limit)
 
     async def find(self, message_id: int) -> Row | None:
         return await self._reader.find(self._slices, message_id)
