@@ -1,0 +1,223 @@
+"""A stretch as bytes: every column compressed by itself, so that one of many can be read alone.
+
+    version (1 byte)   checksum (CRC-32 of the device's id and of all that follows)   length of the head (4 bytes)
+    head (msgpack)     times   ids   which have a time of their own   their lags   which are events   columns …
+
+Numbers go through pcodec, which finds the common divisor of two-decimal values and the steps of clocks; what is true
+or false of each row is a bit, deflated; a series that changed its kind is a msgpack list, deflated. Everything comes
+back to the last bit except `received` of messages with a time of their own: it is kept to the second, as a lag behind
+the device's clock that is never zero, so that "the device gave a time" stays what it was.
+"""
+
+import struct
+import zlib
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from pcodec import ChunkConfig, PagingSpec, wrapped  # type: ignore[import-untyped]
+
+from roost.telemetry.blocks.stretch import Stretch
+from roost.telemetry.frames import Column, Mask, Times
+
+FORMAT = 1
+SECOND_MS = 1000
+
+_PREFIX = struct.Struct("<BII")
+_PLACE = struct.Struct("<qI")
+_DTYPES = {"f": np.dtype(np.float64), "i": np.dtype(np.int64)}
+_PCO_TYPES = {"f": "f64", "i": "i64"}
+
+
+class DamagedBlock(Exception):  # noqa: N818 - it reads as what it says
+    """The bytes of a block are not those that were written, or were written by a newer version."""
+
+
+class _ColumnHead(msgspec.Struct, array_like=True):
+    """`kind`: f(loat), i(nteger), b(oolean), o (any of them); lengths in bytes, 0 for a section that is not needed."""
+
+    key: str
+    kind: str
+    values: int
+    present: int
+    integral: int
+    units: list[tuple[int, str | None]]
+
+
+class _Head(msgspec.Struct, array_like=True):
+    rows: int
+    pco: bytes
+    fixed: list[int]
+    columns: list[_ColumnHead]
+
+
+_encode_head = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+def encode(stretch: Stretch) -> bytes:
+    """The block of at least one row."""
+    numbers = wrapped.FileCompressor()
+    own = stretch.received != stretch.times
+    lags = (stretch.received[own] - stretch.times[own]) // SECOND_MS
+    fixed = [
+        _pack_numbers(numbers, stretch.times),
+        _pack_numbers(numbers, stretch.ids),
+        _pack_bits(own) if own.any() else b"",
+        _pack_numbers(numbers, lags),
+        b"" if stretch.events is None else _pack_bits(stretch.events),
+    ]
+    sections, heads = [], []
+    for key, column in stretch.columns.items():
+        values, present, integral = _pack_column(numbers, column)
+        sections += [values, present, integral]
+        units = list(column.units)
+        heads.append(_ColumnHead(key, _kind(column), len(values), len(present), len(integral), units))
+    lengths = [len(section) for section in fixed]
+    head = _encode_head(_Head(stretch.rows, numbers.write_header(), lengths, heads))
+    rest = b"".join([head, *fixed, *sections])
+    return _PREFIX.pack(FORMAT, _checksum(stretch.device_id, len(head), rest), len(head)) + rest
+
+
+def decode(device_id: int, data: bytes, keys: Collection[str] = ()) -> Stretch:
+    """The stretch in a block, of its columns only `keys` (empty: all).
+
+    Raises:
+        DamagedBlock: nothing of it can be trusted.
+    """
+    version, checksum, head_length = _PREFIX.unpack_from(data) if len(data) >= _PREFIX.size else (0, 0, 0)
+    if version > FORMAT:
+        raise DamagedBlock(f"The block has format {version}; this version of Roost reads up to {FORMAT}.")
+    rest = data[_PREFIX.size :]
+    if version != FORMAT or checksum != _checksum(device_id, head_length, rest):
+        raise DamagedBlock("The checksum of the block is wrong.")
+    head = _decode_head(rest[:head_length])
+    sections = _Sections(rest, head_length, wrapped.FileDecompressor.new(head.pco)[0])
+    times_length, ids_length, own_length, lags_length, events_length = head.fixed
+    times = sections.numbers(times_length, head.rows, "i")
+    ids = sections.numbers(ids_length, head.rows, "i")
+    own = sections.bits(own_length, head.rows)
+    received = times.copy()
+    if own is None:
+        sections.skip(lags_length)
+    else:
+        lags = sections.numbers(lags_length, int(own.sum()), "i")
+        received[own] += lags * SECOND_MS + SECOND_MS // 2
+    events = sections.bits(events_length, head.rows)
+    columns = {}
+    for column in head.columns:
+        if keys and column.key not in keys:
+            sections.skip(column.values + column.present + column.integral)
+        else:
+            columns[column.key] = sections.column(column, head.rows)
+    return Stretch(device_id, times, ids, received, events, columns)
+
+
+def _checksum(device_id: int, head_length: int, rest: bytes) -> int:
+    return zlib.crc32(rest, zlib.crc32(_PLACE.pack(device_id, head_length)))
+
+
+def _kind(column: Column) -> str:
+    return {"f": "f", "i": "i", "b": "b"}.get(column.values.dtype.kind, "o")
+
+
+def _pack_column(numbers: Any, column: Column) -> tuple[bytes, bytes, bytes]:
+    """Values, presence and integrality; the values without places of rows that have none."""
+    present = column.present
+    values = column.values if present is None else column.values[present]
+    kind = _kind(column)
+    if kind == "b":
+        packed = _pack_bits(values)
+    elif kind == "o":
+        packed = _deflate(msgspec.msgpack.encode(values.tolist()))
+    else:
+        packed = _pack_numbers(numbers, values)
+    integral = column.integral
+    if integral is not None and present is not None:
+        integral = integral[present]
+    return packed, b"" if present is None else _pack_bits(present), b"" if integral is None else _pack_bits(integral)
+
+
+def _pack_numbers(numbers: Any, values: npt.NDArray[Any]) -> bytes:
+    if not len(values):
+        return b""
+    config = ChunkConfig(paging_spec=PagingSpec.exact_page_sizes([len(values)]))
+    chunk = numbers.chunk_compressor(np.ascontiguousarray(values), config)
+    meta: bytes = chunk.write_meta()
+    page: bytes = chunk.write_page(0)
+    return meta + page
+
+
+def _pack_bits(bits: Mask) -> bytes:
+    return _deflate(np.packbits(bits).tobytes())
+
+
+def _deflate(data: bytes) -> bytes:
+    return zlib.compress(data, 9, wbits=-zlib.MAX_WBITS)
+
+
+def _inflate(data: bytes) -> bytes:
+    return zlib.decompress(data, wbits=-zlib.MAX_WBITS)
+
+
+class _Sections:
+    """The sections of a block, read one after the other."""
+
+    def __init__(self, data: bytes, start: int, numbers: Any) -> None:
+        self._data = data
+        self._place = start
+        self._numbers = numbers
+
+    def skip(self, length: int) -> None:
+        self._place += length
+
+    def numbers(self, length: int, count: int, kind: str) -> Times:
+        section = self._take(length)
+        values = np.empty(count, _DTYPES[kind])
+        if count:
+            chunk, used = self._numbers.chunk_decompressor(section, _PCO_TYPES[kind])
+            chunk.read_page_into(section[used:], count, values)
+        return values  # type: ignore[return-value]
+
+    def bits(self, length: int, count: int) -> Mask | None:
+        """One truth per row, or None where the section was not needed."""
+        if not length:
+            return None
+        packed = np.frombuffer(_inflate(self._take(length)), np.uint8)
+        return np.unpackbits(packed, count=count).astype(np.bool_)
+
+    def column(self, head: _ColumnHead, rows: int) -> Column:
+        values_at, self._place = self._place, self._place + head.values
+        present = self.bits(head.present, rows)
+        count = rows if present is None else int(present.sum())
+        integral = self.bits(head.integral, count)
+        after, self._place = self._place, values_at
+        values: npt.NDArray[Any]
+        if head.kind == "b":
+            unpacked = self.bits(head.values, count)
+            values = np.zeros(count, np.bool_) if unpacked is None else unpacked
+        elif head.kind == "o":
+            values = np.empty(count, object)
+            values[:] = msgspec.msgpack.decode(_inflate(self._take(head.values)))
+        else:
+            values = self.numbers(head.values, count, head.kind)
+        self._place = after
+        units = tuple((place, unit) for place, unit in head.units)
+        if present is None:
+            return Column(values, None, integral, units)
+        return Column(
+            _spread(values, present), present, None if integral is None else _spread(integral, present), units
+        )
+
+    def _take(self, length: int) -> bytes:
+        section = self._data[self._place : self._place + length]
+        self._place += length
+        return section
+
+
+def _spread(values: npt.NDArray[Any], present: Mask) -> npt.NDArray[Any]:
+    spread = np.zeros(len(present), values.dtype)
+    spread[present] = values
+    return spread
