@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ _AWAY = (
     asyncpg.InternalClientError,
     asyncio.TimeoutError,
 )
+Beside = Callable[[Any], Awaitable[None]]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -77,12 +78,17 @@ class PostgresLog:
         if self._writer is not None:
             await self._writer.close(timeout=CONNECT_TIMEOUT_S)
 
-    async def append(self, device_ids: Sequence[int], messages: Sequence[Message]) -> None:
+    async def append(
+        self, device_ids: Sequence[int], messages: Sequence[Message], *, beside: Beside | None = None
+    ) -> None:
+        """`beside(connection)` runs at the end of the same transaction; what it raises takes everything back."""
         async with self._writing() as connection, connection.transaction():
             new = await self._without_resends(connection, device_ids, messages)
             if new:
                 columns = list(zip(*(_values(device_id, message) for device_id, message in new), strict=True))
                 ids = await connection.fetch(_INSERT, *columns)
+            if beside is not None:
+                await beside(connection)
         if new:
             for (_, message), record in zip(new, ids, strict=True):
                 message.id = record[0]

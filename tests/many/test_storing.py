@@ -1,0 +1,259 @@
+"""From the stream into the store, with a real NATS and a real PostgreSQL: each message once, whatever goes away."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack
+
+import pytest
+
+from roost.core.clock import SystemClock
+from roost.core.nats import Nats, telemetry_subject
+from roost.devices.identities import DeviceIdentity
+from roost.telemetry.log import ANY, LogUnavailable
+from roost.telemetry.messages import Message
+from roost.telemetry.postgres_log import PostgresLog
+from roost.telemetry.store_writer import StoreWriter
+from roost.telemetry.stream_log import StreamLog
+from tests.nats_server import NatsServer
+from tests.postgres_cluster import PostgresCluster
+from tests.waiting import until
+
+DEVICES = range(1, 21)
+DELETED = 99
+STARTED_MS = int(time.time() * 1000) - 3_600_000
+
+
+class Machines:
+    """Several machines on one NATS and one PostgreSQL."""
+
+    def __init__(self, nats: NatsServer, database_url: str) -> None:
+        self.nats = nats
+        self.database_url = database_url
+        self.ending = AsyncExitStack()
+        self.sent: Counter[int] = Counter()
+        self.refused = 0
+        self._number = 0
+
+    async def client(self) -> Nats:
+        client = Nats(self.nats.url, "test")
+        await client.connect()
+        self.ending.push_async_callback(client.close)
+        return client
+
+    async def log(self) -> StreamLog:
+        """A log as an edge has it."""
+        log = StreamLog(
+            await self.client(), PostgresLog(self.database_url, SystemClock()), replicas=1, largest_mib=64
+        )  # fmt: skip
+        await log.open()
+        self.ending.push_async_callback(log.close)
+        return log
+
+    async def writer(self) -> StoreWriter:
+        store = PostgresLog(self.database_url, SystemClock())
+        self.ending.push_async_callback(store.close)
+        writer = StoreWriter(await self.client(), store, self.database_url, identify)
+        await writer.start()
+        self.ending.push_async_callback(writer.stop)
+        return writer
+
+    async def send(self, log: StreamLog, count: int = 40) -> None:
+        """Messages of all devices, with neither id nor time of their own: nothing but the position tells copies."""
+        devices, messages = [], []
+        for _ in range(count):
+            self._number += 1
+            devices.append(DEVICES[self._number % len(DEVICES)])
+            messages.append(message(self._number))
+        try:
+            await log.append(devices, messages)
+        except LogUnavailable:
+            self.refused += 1
+        else:
+            self.sent.update(int(one.payload[5:-1]) for one in messages)
+
+    async def stored(self, log: StreamLog) -> Counter[int]:
+        rows = await log.recent(DEVICES, 100_000, ANY)
+        return Counter(int(row.readings()["n"]) for row in rows)
+
+    async def all_stored(self, log: StreamLog) -> bool:
+        """Whether all that was acknowledged is there; AssertionError when something is there twice."""
+        found = await self.stored(log)
+        twice = {number for number, times in found.items() if times > 1}
+        assert not twice
+        return self.sent.keys() <= found.keys()
+
+
+def message(number: int, **fields: object) -> Message:
+    at = STARTED_MS + number
+    return Message(at, at, None, {"n": number}, b'{"n":%d}' % number, **fields)  # type: ignore[arg-type]
+
+
+async def identify(device_ids: Collection[int]) -> dict[int, DeviceIdentity | None]:
+    return {one: DeviceIdentity(one, f"device-{one}", 1, None) for one in device_ids if one != DELETED}
+
+
+@pytest.fixture
+async def machines(own_nats: NatsServer, postgres: PostgresCluster) -> AsyncIterator[Machines]:
+    made = Machines(own_nats, postgres.create_database())
+    async with made.ending:
+        yield made
+
+
+async def test_stores_what_was_appended_in_order(machines: Machines) -> None:
+    log = await machines.log()
+    await log.append([1] * 50, [message(number) for number in range(50)])
+    await machines.writer()
+
+    rows = await until(lambda: log.recent([1], 100, ANY), what="Anything stored")
+    assert [row.readings()["n"] for row in rows] == list(range(49, -1, -1))
+
+
+async def test_two_writers_share_the_parts_and_store_each_message_once(machines: Machines) -> None:
+    log = await machines.log()
+    first, second = await machines.writer(), await machines.writer()
+    async with asyncio.timeout(20):
+        while not (first.stored_total and second.stored_total):
+            await machines.send(log)
+            await asyncio.sleep(0)
+
+    await until(lambda: machines.all_stored(log), 10, what="Everything in the store")
+
+
+async def test_goes_on_where_a_writer_that_was_lost_ended(machines: Machines) -> None:
+    log = await machines.log()
+    writer = await machines.writer()
+    for _ in range(20):
+        await machines.send(log)
+    await until(lambda: writer.stored_total)
+    for task in writer._tasks:
+        task.cancel()  # what it was doing ends in the middle, and it gives nothing back
+    await machines.send(log)
+    await machines.writer()
+
+    await until(lambda: machines.all_stored(log), 20, what="Everything in the store")
+
+
+async def test_catches_up_after_the_database_was_away(own_nats: NatsServer, own_postgres: PostgresCluster) -> None:
+    machines = Machines(own_nats, own_postgres.create_database())
+    async with machines.ending:
+        log = await machines.log()
+        await machines.writer()
+        await machines.send(log)
+        await until(lambda: machines.all_stored(log), 10)
+        own_postgres.stop(immediately=True)
+        for _ in range(10):
+            await machines.send(log)
+        assert not machines.refused
+        own_postgres.start()
+
+        async def caught_up() -> bool:
+            try:
+                return await machines.all_stored(log)
+            except LogUnavailable:
+                return False
+
+        await until(caught_up, 20, what="Everything in the store")
+
+
+async def test_goes_on_after_nats_was_killed(machines: Machines) -> None:
+    log = await machines.log()
+    await machines.writer()
+    await machines.send(log)
+    machines.nats.kill()
+    await machines.send(log)
+    assert machines.refused == 1
+    machines.nats.start()
+
+    async def accepted() -> bool:
+        before = machines.refused
+        await machines.send(log)
+        return machines.refused == before
+
+    await until(accepted, 20, what="A message that is accepted again")
+    await until(lambda: machines.all_stored(log), 20, what="Everything in the store")
+
+
+async def test_stores_what_comes_to_a_stream_that_begins_anew(machines: Machines) -> None:
+    log = await machines.log()
+    writer = await machines.writer()
+    for _ in range(5):
+        await machines.send(log)
+    await until(lambda: machines.all_stored(log), 10)
+    machines.nats.kill()
+    machines.nats.empty()
+    machines.nats.start()
+
+    async def ready() -> bool:
+        try:
+            await log.open()
+        except LogUnavailable:
+            return False
+        return True
+
+    await until(ready, 20, what="A new stream")
+    await machines.send(log)
+    await until(lambda: machines.all_stored(log), 20, what="What came to the new stream")
+    await writer.stop()
+
+
+async def test_leaves_out_a_resend_that_another_edge_took(machines: Machines) -> None:
+    one, other = await machines.log(), await machines.log()
+    await machines.writer()
+    await one.append([5], [message(1, message_id="boot-1")])
+    await other.append([5], [message(2, message_id="boot-1")])
+    await other.append([5], [message(3)])
+
+    async def numbers() -> Sequence[object]:
+        rows = await one.recent([5], 10, ANY)
+        return [row.readings()["n"] for row in rows] if len(rows) > 1 else ()
+
+    assert await until(numbers, 10) == [3, 1]
+
+
+async def test_leaves_out_what_a_deleted_device_sent(machines: Machines) -> None:
+    log = await machines.log()
+    await machines.writer()
+    await log.append([DELETED, DELETED + 8], [message(1), message(2)])
+
+    await until(lambda: log.recent([DELETED + 8], 10, ANY), 10)
+    assert not await log.recent([DELETED], 10, ANY)
+
+
+async def test_sets_apart_what_cannot_be_stored_and_stores_the_rest(
+    machines: Machines, postgres: PostgresCluster
+) -> None:
+    log = await machines.log()
+    bad = message(2)
+    bad.event_type = "a\x00b"
+    await log.append([1, 1, 1], [message(1), bad, message(3)])
+    client = await machines.client()
+    await client.append(telemetry_subject(1), b"\x09from another version", "batch-of-another-version")
+    await log.append([1], [message(4)])
+    await machines.writer()
+
+    async def rows() -> bool:
+        return [row.readings()["n"] for row in await log.recent([1], 10, ANY)] == [4, 3, 1]
+
+    await until(rows, 20)
+    database = machines.database_url.rpartition("/")[2]
+    letters = postgres.execute("SELECT device_id, reason FROM telemetry.dead_letter ORDER BY id", database=database)
+    assert "Its format is 09, which this version does not know." in letters
+    assert any(line.startswith("1|") and "0x00" in line for line in letters.splitlines())
+
+
+async def test_refuses_when_too_much_waits_already(machines: Machines) -> None:
+    log = StreamLog(
+        await machines.client(), PostgresLog(machines.database_url, SystemClock()), replicas=1, largest_mib=1
+    )  # fmt: skip
+    await log.open()
+    machines.ending.push_async_callback(log.close)
+
+    async def full() -> None:
+        while True:
+            await log.append([1] * 500, [message(number) for number in range(500)])
+
+    with pytest.raises(LogUnavailable, match="maximum bytes"):
+        async with asyncio.timeout(20):
+            await full()
