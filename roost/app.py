@@ -84,6 +84,8 @@ from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
+from roost.telemetry.transfer import endpoints as transfer_files
+from roost.telemetry.transfer.service import Transfers
 
 Announce = Callable[[str], None]
 
@@ -151,6 +153,7 @@ def _add_routes(app: FastAPI) -> None:
         invitation_endpoints.router,
         transfer_endpoints.router,
         telemetry_endpoints.router,
+        transfer_files.router,
         device_endpoints.router,
         audit_endpoints.router,
         ops_endpoints.health_router,
@@ -253,6 +256,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     state = app.state
     telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence)
     state.ingest, state.store = telemetry.ingest, telemetry.store
+    state.transfers = Transfers(telemetry.log, telemetry.store, state.database)
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
 

@@ -133,3 +133,7 @@ class Unavailable(RoostError):
     def __init__(self, detail: str, *, retry_after_s: float = 2, code: str | None = None) -> None:
         super().__init__(detail, code=code, headers={"Retry-After": str(max(1, round(retry_after_s)))})
         self.retry_after_s = retry_after_s
+
+
+class CutShort(Exception):
+    """An answer that has begun cannot be brought to its end: the connection is cut, so that the client knows."""

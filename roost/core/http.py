@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost.core import logging as logs
-from roost.core.errors import Invalid
+from roost.core.errors import CutShort, Invalid
 from roost.core.ids import new_request_id, sane_request_id
 from roost.core.problems import UNEXPECTED, problem
 
@@ -104,6 +104,8 @@ class Edge:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = _CLIENT_WENT_AWAY
+        except CutShort as error:
+            _error_log.warning("%s", error)
         except Exception:
             _error_log.exception("A request failed unexpectedly")
             if status:

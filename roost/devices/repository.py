@@ -117,3 +117,17 @@ async def list_ids(
     if home_id is not None:
         query = query.where(Device.home_id == home_id)
     return (await session.scalars(query)).all()
+
+
+async def list_uids(
+    session: AsyncSession, principal: UserPrincipal, scope: str, *, device_ids: Sequence[int] = (),
+    home_id: int | None = None, from_id: int = 0, limit: int,
+) -> Sequence[tuple[int, str]]:  # fmt: skip
+    """Ids, from `from_id` on, and uids of the devices that the principal reaches, by id; none named: of all."""
+    query = _visible(principal, scope).with_only_columns(Device.id, Device.device_uid)
+    query = query.where(Device.id >= from_id).order_by(Device.id).limit(limit)
+    if device_ids:
+        query = query.where(Device.id.in_(device_ids))
+    if home_id is not None:
+        query = query.where(Device.home_id == home_id)
+    return [(device_id, device_uid) for device_id, device_uid in await session.execute(query)]

@@ -89,3 +89,8 @@ def _messages_of_device(world: World, _caller: Caller) -> Ask:
 @asks("GET /devices/{device_id}/readings")
 def _readings(_world: World, _caller: Caller) -> Ask:
     return Ask(shows=("sensor_type", "temp_c"))
+
+
+@asks("GET /analytics/export (of the device)")
+def _file_of_device(world: World, _caller: Caller) -> Ask:
+    return Ask(query={"device_id": world.ids["device_id"]})

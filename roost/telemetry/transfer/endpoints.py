@@ -1,0 +1,141 @@
+"""Telemetry as a file, out of the hub, within the caller's reach."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from roost.access.audit.log import Actor, Deed, record
+from roost.access.dependencies import requires
+from roost.access.principals import UserPrincipal
+from roost.core.clock import Clock, rfc3339_from_ms
+from roost.core.database import Database, ReadSession
+from roost.core.errors import Invalid
+from roost.core.http import reject_unknown_query
+from roost.core.ids import RowId
+from roost.core.problems import problem_responses
+from roost.devices.models import Device
+from roost.devices.repository import get_device
+from roost.telemetry.answers import reading_the_log
+from roost.telemetry.parameters import SensorTypes, TimeSpan
+from roost.telemetry.transfer.service import Transfers
+from roost.telemetry.transfer.wanted import MEDIA_TYPES, Events, Format, Position, Readings, What
+
+router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
+
+READ = "telemetry:read"
+LAST_MS = 253_402_300_800_000  # where the times end that can be written: the year 10000
+Reader = Annotated[UserPrincipal, requires(READ)]
+FileFormat = Annotated[Format, Query(description="CSV, one JSON object a line, Parquet, or an Arrow stream.")]
+DeviceIds = Annotated[list[RowId] | None, Query(max_length=100, description="Only these devices.")]
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file, as long as it is. One that breaks off ends without the last, empty chunk.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+    }
+}
+
+
+def _wanted(  # noqa: PLR0917 - FastAPI calls it by keyword
+    span: TimeSpan,
+    sensor_type: SensorTypes,
+    format: FileFormat = "csv",  # noqa: A002 - the name of the query parameter
+    what: Annotated[What, Query(description="Readings, a row each; or events, as they were sent.")] = "readings",
+    event_type: Annotated[str | None, Query(max_length=64, description="Only this type of event.")] = None,
+    resume: Annotated[
+        str | None,
+        Query(
+            max_length=80,
+            description="Go on after what you have. Readings: device_id and time of its last row, and how many of "
+            "its last rows have both, such as 7,2026-01-31T12:00:00.000Z,3. Events: the id of its last row.",
+        ),
+    ] = None,
+    max_rows: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="A part of at most so many rows.")] = None,
+) -> Readings | Events:
+    if what == "readings":
+        if event_type is not None:
+            raise Invalid("`event_type` goes with what=events only.", code="event_type_unfit")
+        return Readings(format, span.since, span.until, sensor_type, _position(resume), max_rows)
+    if sensor_type:
+        raise Invalid("`sensor_type` goes with readings only; events are whole documents.", code="sensor_type_unfit")
+    if resume is not None and not (resume.isascii() and resume.isdecimal() and 0 < int(resume) < 2**63):
+        raise _unfit("`resume` is the id of the last event that you have.")
+    return Events(format, span.since, span.until, event_type, None if resume is None else int(resume), max_rows)
+
+
+Wanted = Annotated[Readings | Events, Depends(_wanted)]
+
+
+@router.get(
+    "/analytics/export", response_class=StreamingResponse, responses=_FILE | problem_responses(401, 403, 404, 503)
+)
+async def export_telemetry(
+    request: Request,
+    session: ReadSession,
+    *,
+    user: Reader,
+    wanted: Wanted,
+    device_id: DeviceIds = None,
+    home_id: Annotated[RowId | None, Query(description="Only devices of this home.")] = None,
+) -> StreamingResponse:
+    """All readings (or events) of the time span `from` <= t < `to` within reach as a file of any size.
+
+    Readings come by device id, time, arrival and name, events the newest first; so a download that broke off goes on
+    with `resume`. The export is an entry in the audit log.
+    """
+    devices = [await get_device(session, user, one, READ) for one in device_id or ()]
+    transfers: Transfers = request.app.state.transfers
+    database: Database = request.app.state.database
+    with reading_the_log():
+        pieces = await transfers.export(user, wanted, device_id or (), home_id)
+    try:
+        await _record(database, user, wanted, devices, home_id)
+    except BaseException:
+        await pieces.aclose()
+        raise
+    clock: Clock = request.app.state.clock
+    kind = "readings" if isinstance(wanted, Readings) else "events"
+    name = f"roost-{kind}-{clock.now():%Y-%m-%d}.{wanted.format}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted.format], headers=headers)
+
+
+async def _record(
+    database: Database,
+    user: UserPrincipal,
+    wanted: Readings | Events,
+    devices: Sequence[Device],
+    home_id: int | None,
+) -> None:
+    owners = {device.organization_id for device in devices}
+    deed = Deed(
+        "telemetry.exported",
+        Actor.of(user),
+        organization_id=owners.pop() if len(owners) == 1 else None,
+        object_kind="telemetry",
+        details={
+            "what": "readings" if isinstance(wanted, Readings) else "events",
+            "format": wanted.format,
+            "device_ids": [device.id for device in devices],
+            "home_id": home_id,
+            "from": rfc3339_from_ms(wanted.since) if wanted.since else None,
+            "to": rfc3339_from_ms(wanted.until) if wanted.until < LAST_MS else None,
+        },
+    )
+    async with database.write() as session:
+        record(session, deed)
+
+
+def _position(text: str | None) -> Position | None:
+    if text is None:
+        return None
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise _unfit(str(error)) from None
+
+
+def _unfit(detail: str) -> Invalid:
+    return Invalid(detail, errors=[{"pointer": "/query/resume", "detail": detail}], code="resume_unfit")
