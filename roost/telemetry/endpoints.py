@@ -1,8 +1,7 @@
 """Telemetry out: the newest messages, readings, latest values, statistics and events, within the caller's reach."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,32 +10,40 @@ from starlette.requests import Request
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession
-from roost.core.errors import Invalid, Malformed, NotFound, Unavailable
+from roost.core.errors import Malformed, NotFound
 from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
 from roost.devices.dependencies import CurrentDevice
 from roost.devices.repository import get_device, list_ids
-from roost.telemetry.log import LogUnavailable, MessageFilter
+from roost.telemetry.answers import as_json, reading_the_log, store_of
+from roost.telemetry.log import MessageFilter
 from roost.telemetry.messages import Reading
-from roost.telemetry.parameters import Aggregates, BucketWidth, Messages, MessagesWanted, SensorTypes, TimeSpan
-from roost.telemetry.queries import Span, TelemetryStore
-from roost.telemetry.schemas import BucketOut, MessageOut, ReadingOut, StatsOut
+from roost.telemetry.parameters import (
+    Messages,
+    MessagesWanted,
+    Points,
+    Question,
+    SensorTypes,
+    TimeSpan,
+    invalid_query,
+)
+from roost.telemetry.schemas import BucketOut, MessageOut, ReadingOut, StatsOut, shown
+from roost.telemetry.spans import Span
 
 router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
 
 Reader = Annotated[UserPrincipal, requires("telemetry:read")]
 DeviceId = Annotated[RowId, Path()]
 Limit = Annotated[int, Query(ge=1, le=500, description="At most this many, the newest.")]
-BUCKETS = 50_000
 
 
 @router.get("/telemetry/recent", responses=problem_responses(401, 503))
 async def list_own_telemetry(request: Request, device: CurrentDevice, limit: Limit = 50) -> list[MessageOut]:
     """The device's own last messages, newest arrival first."""
     with reading_the_log():
-        rows = await _store(request).recent([device.device_id], limit)
+        rows = await store_of(request).recent([device.device_id], limit)
     return [MessageOut.of(row) for row in rows]
 
 
@@ -47,19 +54,17 @@ async def list_device_telemetry(
     """The last messages of a device, newest arrival first."""
     await get_device(session, user, device_id, "telemetry:read")
     with reading_the_log():
-        rows = await _store(request).recent([device_id], limit)
+        rows = await store_of(request).recent([device_id], limit)
     return [MessageOut.of(row) for row in rows]
 
 
 @router.get(
     "/devices/{device_id}/readings",
     response_model=list[ReadingOut] | list[BucketOut],
-    response_model_exclude_unset=True,
     responses=problem_responses(400, 401, 403, 404, 503),
 )
 async def list_readings(
     request: Request,
-    response: Response,
     session: ReadSession,
     *,
     user: Reader,
@@ -67,31 +72,40 @@ async def list_readings(
     page: Page,
     span: TimeSpan,
     sensor_type: SensorTypes,
-    bucket: BucketWidth,
-    agg: Aggregates,
-) -> Sequence[ReadingOut | BucketOut]:
-    """Readings of the time span `from` <= t < `to`, newest first; with `bucket`, aggregates per bucket, oldest first.
+    question: Question,
+    points: Points = None,
+) -> Any:
+    """Readings of the time span `from` <= t < `to`, newest first; without `from` and `to` that is all there is.
 
-    Without `from` and `to` the span is all there is. Buckets look at the newest 200,000 messages of the span at most
-    and say so in `X-Truncated`; `limit` and `cursor` page the raw readings only.
+    With `bucket`, aggregates per series and bucket, oldest first, at most 50,000 of them. With `points`, readings of
+    each series for a chart, oldest first: of every stretch of time the smallest and the largest, and the first and
+    last of all. `limit` and `cursor` page the readings themselves only.
     """
     await get_device(session, user, device_id, "telemetry:read")
-    store = _store(request)
-    if bucket is None:
-        if agg is not None:
-            raise Invalid("`agg` needs a `bucket`, such as bucket=5m.", code="bucket_missing")
-        with reading_the_log():
-            return await _raw_page(store, device_id, span, page, sensor_type)
+    await session.close()  # Reading history may take a while, and needs no connection of the database.
+    store = store_of(request)
+    if points is not None:
+        if question is not None:
+            raise invalid_query("points", "`points` gives readings and `bucket` aggregates; ask for one of them.")
+        return await _thinned(request, device_id, span, points, sensor_type)
+    if question is None:
+        return await _raw_page(request, device_id, span, page, sensor_type)
     with reading_the_log():
-        found, truncated = await store.buckets(device_id, span, bucket, agg or ("avg",), sensor_type)
-    if len(found) > BUCKETS:
-        raise Invalid(f"That would be {len(found):,} buckets; ask for wider ones or a shorter time.", code="too_many")
-    _say_truncated(response, truncated)
-    return [BucketOut(**entry) for entry in found]
+        analyst = await store.analyst()
+        found = await store.patience.answer(request, lambda: analyst.buckets([device_id], span, question, sensor_type))
+    return await as_json([entry.row for entry in found])
+
+
+async def _thinned(request: Request, device_id: int, span: Span, points: int, keys: Sequence[str]) -> Response:
+    with reading_the_log():
+        store = store_of(request)
+        analyst = await store.analyst()
+        found = await store.patience.answer(request, lambda: analyst.thinned(device_id, span, points, keys))
+    return await as_json([shown(reading) for reading in found])
 
 
 async def _raw_page(
-    store: TelemetryStore, device_id: int, span: Span, page: PageRequest, keys: Sequence[str]
+    request: Request, device_id: int, span: Span, page: PageRequest, keys: Sequence[str]
 ) -> list[ReadingOut]:
     """A cursor is the time of the last reading given and how many of that moment were given: late data may come in."""
     given = 0
@@ -100,7 +114,13 @@ async def _raw_page(
             raise Malformed("The cursor is not one that this list gave out; start again without it.", code="bad_cursor")
         last, given = int(page.after[0]), int(page.after[1])
         span = Span(span.since, min(span.until, last + 1))
-    found = (await store.readings(device_id, span, page.limit + given + 1, keys))[given:]
+    with reading_the_log():
+        store = store_of(request)
+        analyst = await store.analyst()
+        newest = await store.patience.answer(
+            request, lambda: analyst.newest(device_id, span, page.limit + given + 1, keys)
+        )
+    found = newest[given:]
 
     def position(last: Reading) -> list[int | str]:
         shown = found[: page.limit]
@@ -118,26 +138,26 @@ async def list_latest_readings(
     """The newest value of every series, by name."""
     await get_device(session, user, device_id, "telemetry:read")
     with reading_the_log():
-        return [ReadingOut.of(reading) for reading in await _store(request).latest(device_id)]
+        return [ReadingOut.of(reading) for reading in await store_of(request).latest(device_id)]
 
 
-@router.get("/devices/{device_id}/readings/stats", responses=problem_responses(401, 403, 404, 503))
+@router.get(
+    "/devices/{device_id}/readings/stats",
+    response_model=list[StatsOut],
+    responses=problem_responses(401, 403, 404, 503),
+)
 async def list_reading_stats(
-    request: Request,
-    response: Response,
-    session: ReadSession,
-    *,
-    user: Reader,
-    device_id: DeviceId,
-    span: TimeSpan,
+    request: Request, session: ReadSession, *, user: Reader, device_id: DeviceId, span: TimeSpan,
     sensor_type: SensorTypes,
-) -> list[StatsOut]:
-    """Statistics of every series in the time span; over the newest 200,000 messages at most, told by `X-Truncated`."""
+) -> Any:  # fmt: skip
+    """Statistics of every series in the time span."""
     await get_device(session, user, device_id, "telemetry:read")
+    await session.close()
     with reading_the_log():
-        found, truncated = await _store(request).stats(device_id, span, sensor_type)
-    _say_truncated(response, truncated)
-    return [StatsOut(**entry) for entry in found]
+        store = store_of(request)
+        analyst = await store.analyst()
+        found = await store.patience.answer(request, lambda: analyst.statistics(device_id, span, sensor_type))
+    return await as_json(found)
 
 
 @router.get("/telemetry", responses=problem_responses(400, 401, 403, 404, 503))
@@ -160,7 +180,7 @@ async def list_events(
 async def get_event(request: Request, session: ReadSession, user: Reader, event_id: RowId) -> MessageOut:
     """One event."""
     with reading_the_log():
-        row = await _store(request).find(event_id)
+        row = await store_of(request).find(event_id)
     if row is None or row.event_type is None or not await list_ids(session, user, "telemetry:read", row.device_id):
         raise NotFound(f"There is no event {event_id}.", code="event_not_found")
     return MessageOut.of(row)
@@ -184,23 +204,5 @@ async def _across(
         page.after_id or None, wanted.span.since, wanted.span.until, wanted.event_type, events_only
     )
     with reading_the_log():
-        rows = await _store(request).recent(device_ids, page.limit + 1, message_filter)
+        rows = await store_of(request).recent(device_ids, page.limit + 1, message_filter)
     return [MessageOut.of(row) for row in page.cut(rows, lambda row: row.id)]
-
-
-@contextmanager
-def reading_the_log() -> Iterator[None]:
-    try:
-        yield
-    except LogUnavailable:
-        raise Unavailable("Telemetry cannot be read at the moment; try again shortly.", retry_after_s=2) from None
-
-
-def _store(request: Request) -> TelemetryStore:
-    store: TelemetryStore = request.app.state.store
-    return store
-
-
-def _say_truncated(response: Response, truncated: bool) -> None:
-    if truncated:
-        response.headers["X-Truncated"] = "older messages of this span were left out"

@@ -1,19 +1,25 @@
 """Query parameters of the reading endpoints, from the words of the contract to milliseconds."""
 
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query
 
 from roost.core.clock import parse_time
 from roost.core.errors import Invalid
 from roost.core.ids import RowId
+from roost.places.texts import TimeZone
 from roost.telemetry.aggregates import AGGREGATES
-from roost.telemetry.queries import FOREVER_MS, Span
+from roost.telemetry.buckets import Buckets, CalendarBuckets, CalendarUnit, FixedBuckets
+from roost.telemetry.questions import BucketQuestion
+from roost.telemetry.spans import FOREVER_MS, Span
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "": 1_000}
-_WIDTH = re.compile(r"([1-9][0-9]{0,6})([smhd]?)")
+_WIDTH = re.compile(r"([1-9][0-9]{0,6})(s|m|h|d|w|mo|y)?")
 _TIME_TEXT = "RFC 3339 or integer milliseconds since 1970."
+
+Fill = Literal["none", "null", "previous", "linear"]
 
 
 def _moment(text: str | None, name: str) -> int | None:
@@ -23,7 +29,7 @@ def _moment(text: str | None, name: str) -> int | None:
         # A plus sign that was not encoded arrives as a space.
         return parse_time(text.replace(" ", "+"))
     except ValueError:
-        raise _invalid(name, f"`{name}` must be {_TIME_TEXT}") from None
+        raise invalid_query(name, f"`{name}` must be {_TIME_TEXT}") from None
 
 
 def _span(
@@ -36,17 +42,32 @@ def _span(
     return Span(0 if since is None else since, FOREVER_MS if until is None else until)
 
 
-def _width(
+def _buckets(
     bucket: Annotated[
-        str | None, Query(max_length=12, description="Width of the buckets: seconds, or 30s, 5m, 1h, 1d.")
+        str | None,
+        Query(
+            max_length=12,
+            description="Width of the buckets: seconds, or 30s, 5m, 1h, 1d; 1w (from Monday), 1mo, 1y by the calendar.",
+        ),
     ] = None,
-) -> int | None:
+    tz: Annotated[
+        TimeZone | None,
+        Query(description="Days, weeks, months and years as this place has them, 23 and 25 hours included."),
+    ] = None,
+) -> Buckets | None:
     if bucket is None:
+        if tz is not None:
+            raise invalid_query("tz", "`tz` needs a `bucket` of days, weeks, months or years, such as bucket=1d.")
         return None
     found = _WIDTH.fullmatch(bucket)
     if found is None:
-        raise _invalid("bucket", "`bucket` is a number of seconds, or such as 30s, 5m, 1h, 1d.")
-    return int(found[1]) * _UNITS_MS[found[2]]
+        raise invalid_query("bucket", "`bucket` is a number of seconds, or such as 30s, 5m, 1h, 1d, 1w, 1mo, 1y.")
+    count, unit = int(found[1]), found[2] or ""
+    if unit in _UNITS_MS and tz is None:
+        return FixedBuckets(count * _UNITS_MS[unit])
+    if unit not in {"d", "w", "mo", "y"}:
+        raise invalid_query("tz", "`tz` needs a `bucket` of days, weeks, months or years; hours are the same anywhere.")
+    return CalendarBuckets(cast("CalendarUnit", unit), count, ZoneInfo(tz or "UTC"))
 
 
 def _aggregates(
@@ -56,11 +77,27 @@ def _aggregates(
 ) -> tuple[str, ...] | None:
     if agg is None:
         return None
-    names = tuple(agg.split(","))
+    names = tuple(dict.fromkeys(agg.split(",")))
     unknown = [name for name in names if name not in AGGREGATES]
     if unknown:
-        raise _invalid("agg", f"There is no aggregate {unknown[0]!r}; there are {', '.join(AGGREGATES)}.")
+        raise invalid_query("agg", f"There is no aggregate {unknown[0]!r}; there are {', '.join(AGGREGATES)}.")
     return names
+
+
+def _question(
+    buckets: Annotated[Buckets | None, Depends(_buckets)],
+    aggregates: Annotated[tuple[str, ...] | None, Depends(_aggregates)],
+    fill: Annotated[
+        Fill | None,
+        Query(description="Buckets in which nothing was heard: left out (none), null, or filled from those around."),
+    ] = None,
+) -> BucketQuestion | None:
+    if buckets is not None:
+        return BucketQuestion(buckets, aggregates or ("avg",), fill or "none")
+    if aggregates is not None or fill is not None:
+        name = "agg" if fill is None else "fill"
+        raise Invalid(f"`{name}` needs a `bucket`, such as bucket=5m.", code="bucket_missing")
+    return None
 
 
 def _sensor_types(
@@ -87,12 +124,16 @@ def _messages(
     return MessagesWanted(device_id, home_id, event_type, span)
 
 
-def _invalid(name: str, detail: str) -> Invalid:
+def invalid_query(name: str, detail: str) -> Invalid:
+    """A refusal that points to a query parameter."""
     return Invalid(detail, errors=[{"pointer": f"/query/{name}", "detail": detail}])
 
 
 TimeSpan = Annotated[Span, Depends(_span)]
-BucketWidth = Annotated[int | None, Depends(_width)]
-Aggregates = Annotated[tuple[str, ...] | None, Depends(_aggregates)]
+Question = Annotated[BucketQuestion | None, Depends(_question)]
+Points = Annotated[
+    int | None,
+    Query(ge=10, le=5_000, description="At most this many readings of each series, peaks kept: for a chart."),
+]
 SensorTypes = Annotated[tuple[str, ...], Depends(_sensor_types)]
 Messages = Annotated[MessagesWanted, Depends(_messages)]

@@ -25,8 +25,22 @@ class ReadingOut(BaseModel):
         )
 
 
+def shown(reading: Reading) -> dict[str, Any]:
+    """A reading as `ReadingOut` has it, for long answers that go out without a model."""
+    return {
+        "sensor_type": reading.sensor_type,
+        "value": reading.value,
+        "unit": reading.unit,
+        "timestamp": rfc3339_from_ms(reading.timestamp),
+    }
+
+
 class BucketOut(BaseModel):
-    """The asked aggregates of one series in one stretch of time; those not asked for are absent."""
+    """The asked aggregates of one series in one stretch of time; those not asked for are absent.
+
+    Booleans count as 0 and 1. Null: nothing was heard, or no double can hold it. `stddev` is that of all readings of
+    the bucket, not an estimate from a sample; percentiles are interpolated between the two nearest readings.
+    """
 
     sensor_type: str
     unit: str | None
@@ -38,8 +52,11 @@ class BucketOut(BaseModel):
     count: int | None = None
     first: float | None = None
     last: float | None = None
+    p05: float | None = None
     p50: float | None = None
     p95: float | None = None
+    p99: float | None = None
+    stddev: float | None = None
 
 
 class StatsOut(BaseModel):
@@ -50,8 +67,8 @@ class StatsOut(BaseModel):
     count: int
     min: float
     max: float
-    avg: float
-    sum: float
+    avg: float | None = Field(description="Null when no double can hold it, as with `sum`.")
+    sum: float | None
     first: float
     last: float
     first_at: str

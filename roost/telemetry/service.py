@@ -31,7 +31,7 @@ class Telemetry:
     def __init__(self, settings: Settings, clock: Clock, bus: Bus, presence: Presence) -> None:
         self.log = open_log(settings, clock)
         self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen)
-        self.store = TelemetryStore(self.log)
+        self.store = TelemetryStore(self.log, clock)
         self._bus = bus
 
     async def start(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from roost.core.clock import SystemClock
 from roost.telemetry.log import without_resends
-from roost.telemetry.queries import FOREVER_MS
+from roost.telemetry.spans import FOREVER_MS
 from roost.telemetry.sqlite_log import SqliteLog
 from tests.conftest import RegisteredDevice, register_device, register_user
 from tests.faults.conftest import MakeFaultyServer, register_devices

@@ -155,6 +155,54 @@ class TestReading:
         assert (second["bucket"], second["avg"]) == ("2025-01-01T00:05:00.000Z", 7.0)
         assert [entry["avg"] for entry in get(user, path, bucket="300", sensor_type="n")] == [2.0, 7.0]
 
+    def test_days_are_those_of_the_place_that_is_asked_for(
+        self, client: httpx2.Client, user: UserClient, device: RegisteredDevice
+    ) -> None:
+        hours = range(0, 48, 1)
+        night = 1_743_202_800_000  # 2025-03-29T00:00 in Berlin: the next day has 23 hours
+        stored(send(client, device, [{"payload": {"n": 1}, "ts": night + hour * 60 * MINUTE} for hour in hours]))
+        query = {"bucket": "1d", "tz": "Europe/Berlin", "agg": "count", "from": night}
+        found = get(user, f"/devices/{device.id}/readings", **query)
+        assert [(entry["bucket"], entry["count"]) for entry in found] == [
+            ("2025-03-28T23:00:00.000Z", 24), ("2025-03-29T23:00:00.000Z", 23), ("2025-03-30T22:00:00.000Z", 1)
+        ]  # fmt: skip
+
+    def test_gaps_are_filled_as_asked(self, client: httpx2.Client, user: UserClient, device: RegisteredDevice) -> None:
+        stored(send(client, device, [{"payload": {"n": n}, "ts": START + n * MINUTE} for n in (0, 1, 4)]))
+        query: dict[str, Any] = {"bucket": "1m", "agg": "avg,count", "from": START - MINUTE, "to": START + 6 * MINUTE}
+        path = f"/devices/{device.id}/readings"
+        filled = {
+            fill: [e["avg"] for e in get(user, path, fill=fill, **query)] for fill in ("none", "null", "previous")
+        }
+        assert filled == {
+            "none": [0, 1, 4],
+            "null": [None, 0, 1, None, None, 4, None],
+            "previous": [None, 0, 1, 1, 1, 4, 4],
+        }
+        linear = get(user, path, fill="linear", **query)
+        assert [entry["avg"] for entry in linear] == [None, 0, 1, 2, 3, 4, None]
+        assert [entry["count"] for entry in linear] == [0, 1, 1, 0, 0, 1, 0]
+        endless = user.get(path, params=query | {"fill": "null", "from": 1, "bucket": "1s"})
+        assert (endless.status_code, endless.json()["code"]) == (422, "too_many")
+
+    def test_a_chart_gets_few_points_and_all_peaks(
+        self, client: httpx2.Client, user: UserClient, device: RegisteredDevice
+    ) -> None:
+        sent: list[dict[str, Any]] = [
+            {"payload": {"n": n % 5, "on": True}, "ts": START + n * MINUTE} for n in range(400)
+        ]
+        sent[123]["payload"]["n"], sent[321]["payload"]["n"] = 99.5, -7
+        stored(send(client, device, sent))
+        found = get(user, f"/devices/{device.id}/readings", points=20)
+        numbers = [entry for entry in found if entry["sensor_type"] == "n"]
+        assert len(numbers) <= 20
+        assert (max(values(numbers)), min(values(numbers))) == (99.5, -7)
+        assert [numbers[0]["timestamp"], numbers[-1]["timestamp"]] == [
+            "2025-01-01T00:00:00.000Z",
+            "2025-01-01T06:39:00.000Z",
+        ]
+        assert all(value is True for value in values([entry for entry in found if entry["sensor_type"] == "on"]))
+
     def test_statistics_of_each_series(self, user: UserClient, path: str) -> None:
         numbers, other = get(user, f"{path}/stats")
         assert numbers | {"first_at": None, "last_at": None} == {
@@ -173,6 +221,13 @@ class TestReading:
             {"bucket": "5 weeks"},
             {"agg": "avg"},
             {"bucket": "5m", "agg": "mean"},
+            {"bucket": "5m", "fill": "zero"},
+            {"fill": "null"},
+            {"tz": "Europe/Berlin"},
+            {"bucket": "5m", "tz": "Europe/Berlin"},
+            {"bucket": "1d", "tz": "Mars/Olympus"},
+            {"points": 9},
+            {"points": 100, "bucket": "5m"},
             {"limit": 0},
             {"limit": 501},
             {"unknown": 1},

@@ -1334,16 +1334,17 @@ export interface paths {
         };
         /**
          * List Readings
-         * @description Readings of the time span `from` <= t < `to`, newest first; with `bucket`, aggregates per bucket, oldest first.
+         * @description Readings of the time span `from` <= t < `to`, newest first; without `from` and `to` that is all there is.
          *
-         *     Without `from` and `to` the span is all there is. Buckets look at the newest 200,000 messages of the span at most
-         *     and say so in `X-Truncated`; `limit` and `cursor` page the raw readings only.
+         *     With `bucket`, aggregates per series and bucket, oldest first, at most 50,000 of them. With `points`, readings of
+         *     each series for a chart, oldest first: of every stretch of time the smallest and the largest, and the first and
+         *     last of all. `limit` and `cursor` page the readings themselves only.
          */
         get: operations["list_readings"];
         put?: never;
         /**
          * Send readings of this device
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_readings"];
         delete?: never;
@@ -1381,7 +1382,7 @@ export interface paths {
         };
         /**
          * List Reading Stats
-         * @description Statistics of every series in the time span; over the newest 200,000 messages at most, told by `X-Truncated`.
+         * @description Statistics of every series in the time span.
          */
         get: operations["list_reading_stats"];
         put?: never;
@@ -1407,7 +1408,7 @@ export interface paths {
         put?: never;
         /**
          * Send messages
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_telemetry"];
         delete?: never;
@@ -1431,7 +1432,7 @@ export interface paths {
         put?: never;
         /**
          * Send events: messages with an event_type
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_events"];
         delete?: never;
@@ -1454,6 +1455,52 @@ export interface paths {
         get: operations["get_event"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Telemetry
+         * @description All readings (or events) of the time span `from` <= t < `to` within reach as a file of any size.
+         *
+         *     Readings come by device id, time, arrival and name, events the newest first; so a download that broke off goes on
+         *     with `resume`. The export is an entry in the audit log.
+         */
+        get: operations["export_telemetry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Telemetry
+         * @description History, however old: a line is a reading or an event as an export in JSON lines has it, by its `device_uid`.
+         *
+         *     What is there already is left as it is, so that the same lines may come again. A line that cannot be taken is named
+         *     with the reason and keeps no other from being stored. There is no limit but that of a body's size, 1 MiB.
+         */
+        post: operations["import_telemetry"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2247,6 +2294,9 @@ export interface components {
         /**
          * BucketOut
          * @description The asked aggregates of one series in one stretch of time; those not asked for are absent.
+         *
+         *     Booleans count as 0 and 1. Null: nothing was heard, or no double can hold it. `stddev` is that of all readings of
+         *     the bucket, not an estimate from a sample; percentiles are interpolated between the two nearest readings.
          */
         BucketOut: {
             /** Sensor Type */
@@ -2272,10 +2322,16 @@ export interface components {
             first?: number | null;
             /** Last */
             last?: number | null;
+            /** P05 */
+            p05?: number | null;
             /** P50 */
             p50?: number | null;
             /** P95 */
             p95?: number | null;
+            /** P99 */
+            p99?: number | null;
+            /** Stddev */
+            stddev?: number | null;
         };
         /**
          * Check
@@ -2796,6 +2852,27 @@ export interface components {
             mem_total: string;
             /** Uptime H */
             uptime_h: number;
+        };
+        /**
+         * ImportOut
+         * @description What became of the lines.
+         */
+        ImportOut: {
+            /**
+             * Stored
+             * @description Readings and events that are new, and on disk.
+             */
+            stored: number;
+            /**
+             * Known
+             * @description Those that were there before, or twice in the body.
+             */
+            known: number;
+            /**
+             * Refused
+             * @description Those that were not taken; the others were.
+             */
+            refused: components["schemas"]["RefusedLine"][];
         };
         /**
          * IngestRead
@@ -3624,6 +3701,16 @@ export interface components {
             /** Refresh Token */
             refresh_token?: string | null;
         };
+        /** RefusedLine */
+        RefusedLine: {
+            /**
+             * Line
+             * @description Its number in the body, from 1.
+             */
+            line: number;
+            /** Detail */
+            detail: string;
+        };
         /**
          * RegisterRequest
          * @description Somebody new.
@@ -3927,10 +4014,13 @@ export interface components {
             min: number;
             /** Max */
             max: number;
-            /** Avg */
-            avg: number;
+            /**
+             * Avg
+             * @description Null when no double can hold it, as with `sum`.
+             */
+            avg: number | null;
             /** Sum */
-            sum: number;
+            sum: number | null;
             /** First */
             first: number;
             /** Last */
@@ -12568,6 +12658,8 @@ export interface operations {
     list_readings: {
         parameters: {
             query?: {
+                /** @description At most this many readings of each series, peaks kept: for a chart. */
+                points?: number | null;
                 /** @description At most this many items. */
                 limit?: number;
                 /** @description `X-Next-Cursor` of the page before. */
@@ -12578,9 +12670,13 @@ export interface operations {
                 to?: string | null;
                 /** @description Only these series. */
                 sensor_type?: string[] | null;
-                /** @description Width of the buckets: seconds, or 30s, 5m, 1h, 1d. */
+                /** @description Buckets in which nothing was heard: left out (none), null, or filled from those around. */
+                fill?: ("none" | "null" | "previous" | "linear") | null;
+                /** @description Width of the buckets: seconds, or 30s, 5m, 1h, 1d; 1w (from Monday), 1mo, 1y by the calendar. */
                 bucket?: string | null;
-                /** @description Separated by commas, of avg, min, max, sum, count, first, last, p50, p95. */
+                /** @description Days, weeks, months and years as this place has them, 23 and 25 hours included. */
+                tz?: string | null;
+                /** @description Separated by commas, of avg, min, max, sum, count, first, last, p05, p50, p95, p99, stddev. */
                 agg?: string | null;
             };
             header?: never;
@@ -12717,6 +12813,20 @@ export interface operations {
                         /** @description Messages the hub already had, by their message_id. */
                         resent: number;
                         ids: number[];
+                    };
+                };
+            };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
                     };
                 };
             };
@@ -13102,6 +13212,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
+                    };
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13314,6 +13438,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
+                    };
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13429,6 +13567,201 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_telemetry: {
+        parameters: {
+            query?: {
+                /** @description Only these devices. */
+                device_id?: number[] | null;
+                /** @description Only devices of this home. */
+                home_id?: number | null;
+                /** @description CSV, one JSON object a line, Parquet, or an Arrow stream. */
+                format?: "csv" | "jsonl" | "parquet" | "arrow";
+                /** @description Readings, a row each; or events, as they were sent. */
+                what?: "readings" | "events";
+                /** @description Only this type of event. */
+                event_type?: string | null;
+                /** @description Go on after what you have. Readings: device_id and time of its last row, and how many of its last rows have both, such as 7,2026-01-31T12:00:00.000Z,3. Events: the id of its last row. */
+                resume?: string | null;
+                /** @description A part of at most so many rows. */
+                max_rows?: number | null;
+                /** @description Start, included; RFC 3339 or integer milliseconds since 1970. */
+                from?: string | null;
+                /** @description End, not included; RFC 3339 or integer milliseconds since 1970. */
+                to?: string | null;
+                /** @description Only these series. */
+                sensor_type?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file, as long as it is. One that breaks off ends without the last, empty chunk. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv; charset=utf-8": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
+                    "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_telemetry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {"device_uid": "greenhouse-1", "sensor_type": "temp_c", "time": "2026-01-31T12:00:00Z", "value": 21.5} */
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

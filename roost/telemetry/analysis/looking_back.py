@@ -1,0 +1,137 @@
+"""From the newest readings backwards: pages of them, and the last one of every series."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from roost.telemetry.analysis.accumulation import Piece
+from roost.telemetry.analysis.exactness import newest_first, newest_unit, reading_at
+from roost.telemetry.analysis.feeding import feed
+from roost.telemetry.frames import Column, Frame, Times
+from roost.telemetry.log import Log
+from roost.telemetry.messages import Reading
+from roost.telemetry.spans import Span
+
+FIRST_WINDOW_MS = 3_600_000
+WIDER = 4
+
+
+def windows(span: Span, now_ms: int) -> list[Span]:
+    """`span` in pieces, newest first, each four times as long as the one before.
+
+    Most who ask want the newest; whoever looks for what was long ago finds it in a dozen steps.
+    """
+    found = []
+    end, width = span.until, FIRST_WINDOW_MS
+    # A device's clock may be ahead of ours: the first window has no other end than the span's.
+    start = max(min(end, now_ms) - width, span.since)
+    while True:
+        found.append(Span(start, end))
+        if start <= span.since:
+            return found
+        width *= WIDER
+        end, start = start, max(start - width, span.since)
+
+
+async def newest_readings(
+    log: Log, device_id: int, span: Span, limit: int, *, keys: Sequence[str], now_ms: int
+) -> list[Reading]:
+    """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first."""
+    found: list[Reading] = []
+    for window in windows(span, now_ms):
+        newest = _Newest(limit - len(found), keys)
+        await feed(log, [device_id], window, newest.fold, keys=keys)
+        found += await asyncio.to_thread(newest.readings)
+        if len(found) >= limit:
+            break
+    return found
+
+
+class _Newest:
+    """The last frames of those that come by, as many as hold `limit` readings."""
+
+    def __init__(self, limit: int, keys: Sequence[str]) -> None:
+        self._limit = limit
+        self._keys = frozenset(keys)
+        self._frames: deque[tuple[int, Frame]] = deque()
+        self._held = 0
+
+    def fold(self, piece: Piece) -> None:
+        frame = cast("Frame", piece)
+        count = int(self._counts(frame).sum())
+        self._frames.append((count, frame))
+        self._held += count
+        while self._held - self._frames[0][0] >= self._limit:
+            self._held -= self._frames.popleft()[0]
+
+    def readings(self) -> list[Reading]:
+        found: list[Reading] = []
+        for _, frame in reversed(self._frames):
+            missing = self._limit - len(found)
+            if missing <= 0:
+                break
+            found += newest_first(frame, self._first_row(frame, missing), self._keys)
+        return found[: self._limit]
+
+    def _counts(self, frame: Frame) -> Times:
+        """How many readings each row has."""
+        counts = np.zeros(len(frame.times), np.int64)
+        for key, column in frame.columns.items():
+            if not self._keys or key in self._keys:
+                counts += 1 if column.present is None else column.present
+        return counts
+
+    def _first_row(self, frame: Frame, wanted: int) -> int:
+        """From which row on there are `wanted` readings or all; never in the middle of a moment."""
+        from_the_end = np.cumsum(self._counts(frame)[::-1])
+        row = len(frame.times) - 1 - int(np.searchsorted(from_the_end, wanted))
+        return 0 if row <= 0 else int(np.searchsorted(frame.times, frame.times[row]))
+
+
+async def latest_readings(log: Log, device_id: int) -> list[Reading]:
+    """The newest reading of every series that the device ever sent, with the newest unit that the series had."""
+    latest = _Latest()
+    await feed(log, [device_id], Span(), latest.fold, whole=lambda start, end: True)  # noqa: ARG005 - whatever it is
+    # A summary knows the last value as a double only: the reading itself stands in the block.
+    for moment, keys in latest.inexact().items():
+        await feed(log, [device_id], Span(moment, moment + 1), latest.fold, keys=keys)
+    return [latest.readings[key] for key in sorted(latest.readings)]
+
+
+class _Latest:
+    """The last reading of each series among the pieces that come by."""
+
+    def __init__(self) -> None:
+        self.readings: dict[str, Reading] = {}
+        self._inexact: set[str] = set()
+
+    def fold(self, piece: Piece) -> None:
+        for key, column in piece.columns.items():
+            known = self.readings.get(key)
+            if isinstance(column, Column):
+                rows = np.arange(len(column.values)) if column.present is None else np.flatnonzero(column.present)
+                if not len(rows):
+                    continue
+                reading = reading_at(key, cast("Frame", piece).times, column, int(rows[-1]))
+                if known is not None and reading.timestamp < known.timestamp:
+                    continue  # of another series than the one that this frame was fetched for
+                unit = newest_unit(column)
+                self._inexact.discard(key)
+            else:
+                reading = Reading(key, column.last, None, column.last_at)
+                unit = column.unit
+                self._inexact.add(key)
+            if unit is None and known is not None:
+                unit = known.unit
+            reading.unit = unit
+            self.readings[key] = reading
+
+    def inexact(self) -> dict[int, list[str]]:
+        """By the time of their last readings, the series of which only a summary was seen."""
+        moments: dict[int, list[str]] = {}
+        for key in sorted(self._inexact):
+            moments.setdefault(self.readings[key].timestamp, []).append(key)
+        return moments
