@@ -256,7 +256,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     state = app.state
     telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence)
     state.ingest, state.store = telemetry.ingest, telemetry.store
-    state.transfers = Transfers(telemetry.log, telemetry.store, state.database)
+    state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
 

@@ -131,3 +131,12 @@ async def list_uids(
     if home_id is not None:
         query = query.where(Device.home_id == home_id)
     return [(device_id, device_uid) for device_id, device_uid in await session.execute(query)]
+
+
+async def list_by_uids(
+    session: AsyncSession, principal: UserPrincipal, scope: str, uids: Sequence[str]
+) -> Sequence[tuple[int, str]]:
+    """Ids and uids of the devices within reach that go by these uids, or went by them; who does now comes last."""
+    query = _visible(principal, scope).with_only_columns(Device.id, Device.device_uid)
+    query = query.where(Device.device_uid.in_(uids)).order_by(Device.retired_at.is_(None), Device.id)
+    return [(device_id, device_uid) for device_id, device_uid in await session.execute(query)]

@@ -53,7 +53,7 @@ def decode(kind: str, body: bytes, received_at: int) -> list[Message]:
     if kind == "readings":
         messages = _decode_readings(body, received_at)
     elif body[:1] == b"{" and len(body) <= MESSAGE_BYTES:
-        messages = [_plain_message(body, received_at) or _message(_parse(body), received_at)]
+        messages = [_plain_message(body, received_at) or message_from(_parse(body), received_at)]
     else:
         messages = _decode_telemetry(body, received_at)
     if kind == "events":
@@ -88,9 +88,9 @@ def _decode_telemetry(body: bytes, received_at: int) -> list[Message]:
             raise invalid("batch_size", f"A batch holds 1 to {BATCH_MESSAGES} messages; this one has {len(items)}.")
         for item in items:
             _check_size(memoryview(item), MESSAGE_BYTES, "A message")
-        return [_message(_parse(item), received_at) for item in items]
+        return [message_from(_parse(item), received_at) for item in items]
     _check_size(body, MESSAGE_BYTES, "A message")
-    return [_message(_parse(body), received_at)]
+    return [message_from(_parse(body), received_at)]
 
 
 def _check_size(data: bytes | memoryview, limit: int, what: str) -> None:
@@ -109,7 +109,8 @@ def _parse(data: Any, decoder: Callable[[Any], Any] = _any_decoder.decode) -> An
         raise invalid("too_deep", f"Objects may be nested {DEPTH} deep.") from None
 
 
-def _message(sent: Any, received_at: int) -> Message:
+def message_from(sent: Any, received_at: int) -> Message:
+    """The message in an envelope or a bare payload that was parsed. Raises Refusal."""
     if type(sent) is not dict:
         raise invalid("not_an_object", 'A message is a JSON object, such as {"temp_c": 21.5}.')
     if ENVELOPE.isdisjoint(sent):
@@ -266,7 +267,7 @@ def _gather(sent: list[Any], message_id: str | None, received_at: int) -> Iterab
     """Readings of one moment become one message, so that a device's columns share their timestamps."""
     moments: dict[tuple[int, int], Message] = {}
     for item in sent:
-        key, value, unit, ts = _reading(item, received_at)
+        key, value, unit, ts = reading_from(item, received_at)
         turn = 0
         while (message := moments.get((ts, turn))) is not None and key in message.readings:
             turn += 1
@@ -283,7 +284,8 @@ def _gather(sent: list[Any], message_id: str | None, received_at: int) -> Iterab
     return moments.values()
 
 
-def _reading(item: Any, received_at: int) -> tuple[str, Value, str | None, int]:
+def reading_from(item: Any, received_at: int) -> tuple[str, Value, str | None, int]:
+    """Key, value, unit and time (ms) of a reading that was parsed. Raises Refusal."""
     if type(item) is not dict or not READING.issuperset(item):
         raise invalid("not_a_reading", "A reading is {sensor_type, value, unit?, timestamp?}.")
     key: Any = item.get("sensor_type")
@@ -300,4 +302,4 @@ def _reading(item: Any, received_at: int) -> tuple[str, Value, str | None, int]:
     return str(key), value, unit, received_at if sent_at is None else _time(sent_at, "timestamp", received_at)
 
 
-__all__ = ["BATCH_BYTES", "MESSAGE_BYTES", "Refusal", "decode"]
+__all__ = ["BATCH_BYTES", "MESSAGE_BYTES", "Refusal", "decode", "flatten", "message_from", "reading_from"]

@@ -1344,7 +1344,7 @@ export interface paths {
         put?: never;
         /**
          * Send readings of this device
-         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_readings"];
         delete?: never;
@@ -1408,7 +1408,7 @@ export interface paths {
         put?: never;
         /**
          * Send messages
-         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_telemetry"];
         delete?: never;
@@ -1432,7 +1432,7 @@ export interface paths {
         put?: never;
         /**
          * Send events: messages with an event_type
-         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_events"];
         delete?: never;
@@ -12816,20 +12816,6 @@ export interface operations {
                     };
                 };
             };
-            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @constant */
-                        status: "queued";
-                        /** @description Messages queued by this request. */
-                        count: number;
-                    };
-                };
-            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13212,20 +13198,6 @@ export interface operations {
                     };
                 };
             };
-            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @constant */
-                        status: "queued";
-                        /** @description Messages queued by this request. */
-                        count: number;
-                    };
-                };
-            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13435,20 +13407,6 @@ export interface operations {
                         /** @description Messages the hub already had, by their message_id. */
                         resent: number;
                         ids: number[];
-                    };
-                };
-            };
-            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @constant */
-                        status: "queued";
-                        /** @description Messages queued by this request. */
-                        count: number;
                     };
                 };
             };

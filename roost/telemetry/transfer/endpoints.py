@@ -1,5 +1,6 @@
-"""Telemetry as a file, out of the hub, within the caller's reach."""
+"""Telemetry as a file, out of the hub and in, within the caller's reach."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -20,20 +21,30 @@ from roost.devices.models import Device
 from roost.devices.repository import get_device
 from roost.telemetry.answers import reading_the_log
 from roost.telemetry.parameters import SensorTypes, TimeSpan
-from roost.telemetry.transfer.service import Transfers
+from roost.telemetry.transfer.schemas import ImportOut, RefusedLine
+from roost.telemetry.transfer.service import READ, WRITE, Transfers
 from roost.telemetry.transfer.wanted import MEDIA_TYPES, Events, Format, Position, Readings, What
 
 router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
 
-READ = "telemetry:read"
 LAST_MS = 253_402_300_800_000  # where the times end that can be written: the year 10000
 Reader = Annotated[UserPrincipal, requires(READ)]
+# What a device holds is changed by those who may change the device: whoever runs it brings its history along.
+Writer = Annotated[UserPrincipal, requires(WRITE)]
 FileFormat = Annotated[Format, Query(description="CSV, one JSON object a line, Parquet, or an Arrow stream.")]
 DeviceIds = Annotated[list[RowId] | None, Query(max_length=100, description="Only these devices.")]
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file, as long as it is. One that breaks off ends without the last, empty chunk.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+    }
+}
+
+_LINE = {"device_uid": "greenhouse-1", "sensor_type": "temp_c", "time": "2026-01-31T12:00:00Z", "value": 21.5}
+_LINES = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": json.dumps(_LINE)}},
     }
 }
 
@@ -100,6 +111,26 @@ async def export_telemetry(
     name = f"roost-{kind}-{clock.now():%Y-%m-%d}.{wanted.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted.format], headers=headers)
+
+
+@router.post("/analytics/import", openapi_extra=_LINES, responses=problem_responses(401, 403, 408, 413, 503))
+async def import_telemetry(request: Request, *, user: Writer) -> ImportOut:
+    """History, however old: a line is a reading or an event as an export in JSON lines has it, by its `device_uid`.
+
+    What is there already is left as it is, so that the same lines may come again. A line that cannot be taken is named
+    with the reason and keeps no other from being stored. There is no limit but that of a body's size, 1 MiB.
+    """
+    transfers: Transfers = request.app.state.transfers
+    database: Database = request.app.state.database
+    with reading_the_log():
+        taken = await transfers.take(user, await request.body())
+    if taken.stored:
+        details = {"stored": taken.stored, "known": taken.known, "device_ids": taken.device_ids}
+        deed = Deed("telemetry.imported", Actor.of(user), object_kind="telemetry", details=details)
+        async with database.write() as session:
+            record(session, deed)
+    refused = [RefusedLine(line=number, detail=detail) for number, detail in taken.refused]
+    return ImportOut(stored=taken.stored, known=taken.known, refused=refused)
 
 
 async def _record(

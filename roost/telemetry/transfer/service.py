@@ -3,28 +3,42 @@
 import asyncio
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from roost.access.principals import UserPrincipal
+from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import CutShort
-from roost.devices.repository import list_uids
+from roost.devices.repository import list_by_uids, list_uids
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.transfer.wanted import Events, Readings
 
-READ = "telemetry:read"
+READ, WRITE = "telemetry:read", "devices:write"
 DEVICES_AT_ONCE = 5_000
+UIDS_AT_ONCE = 500
 # Turning readings into bytes takes a core: beside this many, the others wait for their turn.
 ENCODED_AT_ONCE = 2
 
 
+class Taken(NamedTuple):
+    """What became of lines: how many are new on disk, how many were there before; (number, why) of those refused."""
+
+    stored: int
+    known: int
+    refused: list[tuple[int, str]]
+    device_ids: list[int]
+
+
 class Transfers:
-    def __init__(self, log: Log, store: TelemetryStore, database: Database) -> None:
+    def __init__(self, log: Log, store: TelemetryStore, database: Database, clock: Clock) -> None:
         self._log = log
         self._store = store
         self._database = database
+        self._clock = clock
         self._turn = asyncio.Semaphore(ENCODED_AT_ONCE)
+        # One at a time: of two that bring the same, the second has to find what the first has stored.
+        self._taking = asyncio.Lock()
 
     async def export(
         self, principal: UserPrincipal, wanted: Readings | Events, device_ids: Sequence[int], home_id: int | None
@@ -38,6 +52,43 @@ class Transfers:
         pieces = await self._file(principal, wanted, device_ids, home_id)
         first = await anext(pieces)
         return _whole_or_cut_short(first, pieces)
+
+    async def take(self, principal: UserPrincipal, body: bytes) -> Taken:
+        """Stores what is new in these lines of a file, for devices that the principal may write to.
+
+        Raises LogUnavailable; what is stored by then is known when the lines come again.
+        """
+        lines = await _load("roost.telemetry.transfer.lines")
+        intake = await _load("roost.telemetry.transfer.intake")
+        now = self._clock.now_ms()
+        found, refused = await asyncio.to_thread(lines.parse_lines, body, now)
+        by_device: dict[int, list[Any]] = {}
+        names = await self._named(principal, sorted({line.device_uid for line in found}))
+        for line in found:
+            candidates = names.get(line.device_uid, ())
+            if candidates:
+                device_id = line.device_id if line.device_id in candidates else candidates[-1]
+                by_device.setdefault(device_id, []).append(line)
+            else:
+                detail = f"There is no device {line.device_uid[:80]!r} that you may write to; register it first."
+                refused.append(lines.Refused(line.number, detail))
+        async with self._taking:
+            try:
+                (stored, known), too_large = await intake.take(self._log, by_device, now)
+            finally:
+                for device_id in by_device:
+                    self._store.forget(device_id)
+        return Taken(stored, known, sorted([*refused, *too_large]), sorted(by_device))
+
+    async def _named(self, principal: UserPrincipal, uids: Sequence[str]) -> dict[str, list[int]]:
+        """Who goes by these names, or went by them; who does now comes last."""
+        names: dict[str, list[int]] = {}
+        for start in range(0, len(uids), UIDS_AT_ONCE):
+            async with self._database.read() as session:
+                found = await list_by_uids(session, principal, WRITE, uids[start : start + UIDS_AT_ONCE])
+            for device_id, device_uid in found:
+                names.setdefault(device_uid, []).append(device_id)
+        return names
 
     async def _file(
         self, principal: UserPrincipal, wanted: Readings | Events, device_ids: Sequence[int], home_id: int | None

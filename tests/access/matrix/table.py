@@ -186,6 +186,7 @@ GET /events (of the device)                                401  401  401  ok   o
 GET /events/{event_id}                                     401  401  401  ok   ok   ok   ok   404  ok    ok    404
 GET /analytics/export                                      401  401  401  ok   ok   ok   ok   ok   ok    ok    ok
 GET /analytics/export (of the device)                      401  401  401  ok   ok   ok   ok   404  ok    ok    404
+POST /analytics/import                                     401  401  401  403  ok   ok   ok   ok   403   ok    ok
 
 # Live, narrowed to the device
 WS /ws/live-data                                           401  401  401  ok   ok   ok   ok   404  ok    ok    404
