@@ -4,9 +4,11 @@
 lifespan.
 """
 
+import enum
+import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -87,10 +89,24 @@ from roost.telemetry.service import Telemetry
 from roost.telemetry.transfer import endpoints as transfer_files
 from roost.telemetry.transfer.service import Transfers
 
+if TYPE_CHECKING:
+    from roost.worker import Process
+
 Announce = Callable[[str], None]
 
 
-def create_app(settings: Settings | None = None, *, announce: Announce | None = None) -> FastAPI:
+class Part(enum.Flag):
+    """What a process does. One does everything, unless `NATS_URL` lets several share the work."""
+
+    API = enum.auto()
+    MQTT = enum.auto()
+    WORKER = enum.auto()
+    EVERYTHING = API | MQTT | WORKER
+
+
+def create_app(
+    settings: Settings | None = None, *, announce: Announce | None = None, part: Part = Part.EVERYTHING
+) -> FastAPI:
     """The application for these settings (by default those of the environment).
 
     `announce` shows a line to whoever started the hub: the administrator's first password. It goes to standard output
@@ -123,8 +139,12 @@ def create_app(settings: Settings | None = None, *, announce: Announce | None = 
     app.state.tracing = tracing
     app.state.refusals = refusals
     app.state.announce = announce or _print_line
+    app.state.part = part
     problems.install(app)
-    _add_routes(app)
+    if part & Part.API:
+        _add_routes(app)
+    else:
+        _add_health_routes(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -167,6 +187,12 @@ def _add_routes(app: FastAPI) -> None:
     pages.install(app)
 
 
+def _add_health_routes(app: FastAPI) -> None:
+    """What whoever runs a process without an API asks it."""
+    for router in (ops_endpoints.health_router, overview_endpoints.metrics_router):
+        app.include_router(router, prefix=PREFIX)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as rooms:
@@ -175,6 +201,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _start_devices(app, rooms)
         await _start_telemetry(app, rooms)
         await _start_edges(app, rooms)
+        await _start_storing(app, rooms)
         yield
 
 
@@ -197,12 +224,25 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.outbox = Outbox(state.database, state.bus, state.clock)
     await state.outbox.start()
     rooms.push_async_callback(state.outbox.stop)
+    state.process = await _join_others(app, rooms)
     watch = AuditWatch(state.database, settings.data_dir, sealing_key)
     await watch.start()
     rooms.push_async_callback(watch.stop)
     state.audit = state.refusals.journal = AuditJournal(state.database, state.clock)
     await state.audit.start()
     rooms.push_async_callback(state.audit.stop)
+
+
+async def _join_others(app: FastAPI, rooms: AsyncExitStack) -> "Process | None":
+    """This process among several; None where there is only one."""
+    state, settings = app.state, app.state.settings
+    if settings.nats_url is None:
+        return None
+    process: Process = importlib.import_module("roost.worker").Process(
+        settings, state.database, state.clock, settings.nats_url
+    )
+    await process.join(rooms, state.outbox)
+    return process
 
 
 def _start_tracing(tracing: Tracing, database: Database, rooms: AsyncExitStack) -> None:
@@ -247,6 +287,8 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.belongings = HomesAndDevices()
     state.device_admission = Admission(state.database, state.clock)
     state.pending_work = NoPendingWork()
+    if state.process is not None:
+        await state.process.share_presence(state.presence)
     for room in (state.presence, state.device_logs, Housekeeping(state.database, state.clock)):
         await room.start()
         rooms.push_async_callback(room.stop)
@@ -254,11 +296,14 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
 
 async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     state = app.state
-    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence)
+    queue = state.process.log() if state.process is not None else None
+    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue)
     state.ingest, state.store = telemetry.ingest, telemetry.store
     state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
+    if state.process is not None:
+        await state.process.share_telemetry(state.ingest, state.store)
 
 
 async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
@@ -281,14 +326,24 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         audit=MqttAudit(state.audit),
     )
     sampling = await _start_operations(app, rooms)
-    if settings.host_device:
+    # A machine with several processes would be several times the same device.
+    if settings.host_device and state.part == Part.EVERYTHING:
         host_device = HostDevice(
             settings, state.database, state.clock, state.bus, ingest=state.ingest, sampling=sampling
         )
         host_device.start()
         rooms.push_async_callback(host_device.stop)
-    await state.mqtt.start()
+    if state.process is not None:
+        await state.process.share_clients(state.mqtt, state.presence)
+    await state.mqtt.start(listen=bool(state.part & Part.MQTT))
     rooms.push_async_callback(state.mqtt.stop)
+
+
+async def _start_storing(app: FastAPI, rooms: AsyncExitStack) -> None:
+    """Where several processes share the work: take telemetry from the queue into the store."""
+    state = app.state
+    if state.process is not None and state.part & Part.WORKER:
+        await state.process.start_writing(rooms, state.device_logs, state.message_counts.note)
 
 
 async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
@@ -300,7 +355,8 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
     if state.tracing is not None:
         rooms.callback(state.ingest.watch(state.tracing.on_handled))
     state.message_counts = MessageCounts(state.database, state.clock)
-    state.ingest.subscribe(state.message_counts.note)
+    if state.process is None:
+        state.ingest.subscribe(state.message_counts.note)
     await state.message_counts.start()
     rooms.push_async_callback(state.message_counts.stop)
     condition = condition_of(settings, state.database)

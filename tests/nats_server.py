@@ -18,17 +18,18 @@ _PROGRAM = Path(sys.executable).parent / "nats-server"
 class NatsServer:
     """One NATS server with JetStream on loopback, which can be killed and started again on the same port and data."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, streams: bool = True) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="roost-nats-"))
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
+        self._streams = ["-js", "-sd", str(self.folder / "data")] if streams else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "NatsServer":
         """Start the server and return when it takes connections."""
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "data")],
+                [str(_PROGRAM), "-a", "127.0.0.1", "-p", str(self.port), *self._streams],
                 stdout=log,
                 stderr=log,
                 env={"PATH": os.environ["PATH"]},

@@ -26,6 +26,7 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
     r"ROOST_|HUBEX_|JWT_|AWS_|DATABASE_URL|SECRET_KEY|ACCESS_TOKEN_|REFRESH_TOKEN_|CORS_|FRONTEND_ORIGIN|LOG_LEVEL|OTEL_|"
+    r"NATS_|"
     r"DEBUG$"
 )
 
@@ -40,6 +41,7 @@ class RoostServer:
         environment: Mapping[str, str] | None = None,
         *,
         measured: bool = False,
+        command: str = "run",
         program: Path = Path(sys.executable).parent / "roost",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,7 @@ class RoostServer:
         self.admin_email = ADMIN_EMAIL
         self.admin_password = ADMIN_PASSWORD
         self._program = program
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
         if not measured:
@@ -113,7 +116,7 @@ class RoostServer:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._program), "run"],
+                [str(self._program), self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import keyword
 import sys
 
 import typer
@@ -11,12 +12,17 @@ import roost
 # Name to module; a module has either `app` (a group of commands) or a function of the command's name.
 _COMMANDS = {
     "run": "roost.cli.run",
+    "api": "roost.cli.api",
+    "mqtt": "roost.cli.mqtt",
+    "worker": "roost.cli.worker",
     "db": "roost.cli.database",
     "device": "roost.cli.device",
     "audit": "roost.cli.audit",
     "user": "roost.cli.user",
     "seed": "roost.cli.seed",
     "telemetry": "roost.cli.telemetry",
+    "export": "roost.cli.export",
+    "import": "roost.cli.importing",
     "smoke": "roost.cli.smoke",
     "simulate": "roost.cli.simulate",
 }
@@ -44,7 +50,8 @@ def build(names: list[str]) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(getattr(module, name))
+            # No function can be called `import`.
+            app.command(name)(getattr(module, f"{name}_" if keyword.iskeyword(name) else name))
     return app
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import importlib
 import inspect
 import os
 import socket
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from roost.access.credentials.keys import signing_secret
-from roost.app import create_app
+from roost.app import Part, create_app
 from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings
@@ -44,15 +45,20 @@ def run(**flags: Any) -> None:
 
     Ends with 0 when it was stopped in order, 2 when it cannot start, 3 when its start failed halfway, 1 otherwise.
     """
+    serve(Part.EVERYTHING, flags)
+
+
+def serve(part: Part, flags: dict[str, Any]) -> None:
+    """Do this part of the work until Ctrl-C or SIGTERM; ends as `run` does."""
     try:
         settings = read_settings({name: value for name, value in flags.items() if value is not None})
-        sockets = _checked(settings)
+        sockets = _checked(settings, part)
     except CannotStart as reason:
         typer.echo(f"roost: {reason}", err=True)
         raise typer.Exit(2) from None
     logs.configure(settings.effective_log_level)
     _keep_one_heap()
-    server = _Server(settings)
+    server = _Server(settings, part)
     try:
         server.run(sockets=sockets)
     except KeyboardInterrupt:
@@ -83,12 +89,12 @@ def read_settings(flags: dict[str, Any]) -> Settings:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, part: Part) -> None:
         self._settings = settings
         self.stopped_in_order = False
         super().__init__(
             uvicorn.Config(
-                create_app(settings),
+                create_app(settings, part=part),
                 host=settings.host,
                 port=settings.port,
                 http="httptools",
@@ -131,19 +137,24 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _checked(settings: Settings) -> list[socket.socket]:
+def _checked(settings: Settings, part: Part) -> list[socket.socket]:
     """The listening sockets for HTTP, after every other check. Raises CannotStart."""
+    if part != Part.EVERYTHING and settings.nats_url is None:
+        raise CannotStart("several processes need NATS_URL to share the work; `roost run` does everything in one.")
     _check_folder(settings)
     _check_certificate(settings)
     _check_secret(settings)
     sockets = _listen(settings.host, settings.port, "HTTP", "--port")
     try:
-        for probe in _listen(settings.host, listening_port(settings), "MQTT", "--mqtt-port"):
-            probe.close()
+        if part & Part.MQTT:
+            for probe in _listen(settings.host, listening_port(settings), "MQTT", "--mqtt-port"):
+                probe.close()
         _check_alone(settings)
         status = asyncio.run(_check_database(settings))
         if not status.is_current:
             _migrate_apart(settings)
+        if settings.nats_url is not None:
+            asyncio.run(_check_nats(settings.nats_url))
     except CannotStart:
         for one in sockets:
             one.close()
@@ -216,6 +227,18 @@ async def _check_database(settings: Settings) -> SchemaStatus:
     return await reach(known_status)
 
 
+async def _check_nats(url: str) -> None:
+    nats: Any = importlib.import_module("roost.core.nats")
+    client = nats.Nats(url, "roost start")
+    try:
+        await client.connect()
+        await client.check_stream_ready()
+    except nats.NatsAway as error:
+        raise CannotStart(f"NATS cannot be used ({error}); check --nats-url.") from None
+    finally:
+        await client.close()
+
+
 def _migrate_apart(settings: Settings) -> None:
     """Migrate in a process of its own: the migration tool would stay in the hub's memory (10 MB) as long as it runs.
 
@@ -273,5 +296,11 @@ def _is_flag(annotation: Any) -> bool:
     return bool in inner
 
 
-run.__signature__ = _flags()  # type: ignore[attr-defined]
-run.__annotations__ = {parameter.name: parameter.annotation for parameter in _flags().parameters.values()}
+def with_flags(command: Callable[..., None]) -> None:
+    """Give a command every setting as a flag."""
+    signature = _flags()
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+
+
+with_flags(run)

@@ -22,6 +22,7 @@ STREAM = "ROOST_TELEMETRY"
 OUTBOX_SUBJECT = "roost.outbox"
 COMMITTED_SUBJECT = "roost.committed"
 RATES_SUBJECT = "roost.rates"
+ENTERED_SUBJECT = "roost.entered"
 CONNECTED_SUBJECT = "roost.connected"
 
 CONNECT_TIMEOUT_S = 5
@@ -69,6 +70,12 @@ class Nats:
         self._url = url
         self._name = name
         self._closing = False
+        self._telling: set[asyncio.Task[None]] = set()
+        self._reconnected: list[Callable[[], None]] = []
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call back whenever the connection is there again: something may have been missed."""
+        self._reconnected.append(callback)
 
     async def connect(self) -> None:
         """Raises NatsAway when no server answers now."""
@@ -119,9 +126,26 @@ class Nats:
         with contextlib.suppress(nats.errors.Error, OSError):
             await self.client.publish(subject, payload)
 
+    def tell_soon(self, subject: str, payload: bytes) -> None:
+        """The same from where nothing can be waited for."""
+        telling = asyncio.get_running_loop().create_task(self.tell(subject, payload))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
     async def listen(self, subject: str, handler: Handler) -> None:
         """Call `handler` with every message, one after the other, until the end."""
         await self.client.subscribe(subject, cb=handler)
+
+    async def ask_all(self, subject: str, payload: bytes, on_answer: Handler, within_s: float) -> None:
+        """Publish, and hand over the answers that arrive within this time; none while NATS is away."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            inbox = self.client.new_inbox()
+            answers = await self.client.subscribe(inbox, cb=on_answer)
+            try:
+                await self.client.publish(subject, payload, reply=inbox)
+                await asyncio.sleep(within_s)
+            finally:
+                await answers.unsubscribe()
 
     async def append(self, subject: str, payload: bytes, batch_id: str) -> PubAck:
         """Put a message into the stream and return when it is safe there; the same `batch_id` again changes nothing.
@@ -134,6 +158,13 @@ class Nats:
             return await self.stream.publish(subject, payload, headers={_BATCH_ID: batch_id})
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise NatsAway(str(error) or type(error).__name__) from error
+
+    async def check_stream_ready(self) -> None:
+        """Raises NatsAway when this server keeps no streams."""
+        try:
+            await self.ask_stream("INFO", {})
+        except NatsAway:
+            raise NatsAway("JetStream is not enabled there") from None
 
     async def ensure_stream(self, *, replicas: int, largest_mib: int) -> None:
         """Create the stream of telemetry, or give it these limits. Raises NatsAway."""
@@ -187,6 +218,8 @@ class Nats:
 
     async def _on_reconnected(self) -> None:
         _log.info("connected to NATS again")
+        for callback in self._reconnected:
+            callback()
 
 
 def telemetry_subject_of_all() -> str:

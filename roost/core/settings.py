@@ -54,6 +54,23 @@ class Settings(BaseSettings):
         validation_alias=_names("ROOST_DATABASE_URL", "DATABASE_URL", "HUBEX_DATABASE_URL"),
         description="sqlite:///path or postgresql://user:password@host/name; by default SQLite in the data folder.",
     )
+    nats_url: str | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_NATS_URL", "NATS_URL"),
+        description="nats://host:4222, several with commas: many processes share the work; needs PostgreSQL.",
+    )
+    nats_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="On how many servers of a NATS cluster a message is before it counts as safe.",
+    )
+    nats_stream_mib: int = Field(
+        default=1024,
+        ge=16,
+        le=2**24,
+        description="MiB of messages that may wait in NATS for the database; beyond that they are refused.",
+    )
     secret_key: SecretStr | None = Field(
         default=None,
         validation_alias=_names("ROOST_SECRET_KEY", "SECRET_KEY", "JWT_SECRET"),
@@ -195,6 +212,27 @@ class Settings(BaseSettings):
         if scheme not in {"sqlite", "postgresql", "postgres"} or "://" not in value:
             raise ValueError("it must start with sqlite:/// or postgresql://")
         return value
+
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_servers(cls, value: str | None) -> str | None:
+        servers = [server.strip() for server in (value or "").split(",")]
+        if value is not None and not all(
+            urlsplit(one).scheme in {"nats", "tls"} and urlsplit(one).hostname for one in servers
+        ):
+            raise ValueError("it must be like nats://host:4222, or several of these with commas")
+        return value
+
+    @model_validator(mode="after")
+    def _many_machines(self) -> "Settings":
+        if self.nats_url is None:
+            return self
+        if not self.database_url.startswith("postgres"):
+            raise ValueError("nats_url needs PostgreSQL: set database_url to postgresql://…, or leave nats_url out")
+        # Every process would make its own otherwise, and refuse what the others have signed.
+        if self.secret_key is None or self.audit_key is None:
+            raise ValueError("nats_url needs secret_key and audit_key, the same for all processes")
+        return self
 
     @model_validator(mode="after")
     def _cert_with_key(self) -> "Settings":

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,9 @@ from roost.devices.presence_record import (
     write_changes,
     write_seen,
 )
+
+if TYPE_CHECKING:
+    from roost.devices.elsewhere import ConnectedElsewhere
 
 NEVER_HEARD = "It has never been heard."
 LONGEST_REASON = 200
@@ -74,6 +77,7 @@ class Presence:
         # Devices that left, and when: what they sent before and is stored only now does not bring them back.
         self._left: dict[int, State] = {}
         self._changed: set[int] = set()
+        self._elsewhere: ConnectedElsewhere | None = None
         self._wake = asyncio.Event()
         # One of the tasks behind is at the database.
         self._writing = asyncio.Lock()
@@ -130,7 +134,27 @@ class Presence:
         state.status, state.reason, state.told = status, reason, True
         self._change(device_id)
 
+    def handed_over(self, device_id: int, transport: str) -> None:
+        """Its connection is another process's now, which speaks for it from here on."""
+        state = self._present.get(device_id)
+        if state is None:
+            return
+        left = state.connections.pop(transport, 0) - 1
+        if left > 0:
+            state.connections[transport] = left
+        elif not state.connections:
+            del self._present[device_id]
+
     # What others ask.
+
+    def share(self, elsewhere: "ConnectedElsewhere") -> None:
+        """Be one of several processes: who holds a connection to another one is not silent."""
+        self._elsewhere = elsewhere
+
+    def holds(self, device_id: int) -> bool:
+        """Whether a connection of the device stands here."""
+        state = self._present.get(device_id)
+        return state is not None and bool(state.connections)
 
     def view(self, device_id: int) -> PresenceView:
         """From memory alone: for a device that is not there, `offline` with what is still remembered."""
@@ -316,6 +340,7 @@ class Presence:
         flush_at = self._clock.monotonic() + _FLUSH_INTERVAL_S
         while True:
             await asyncio.sleep(min(5.0, self._offline_after_s / 4))
+            await self._leave_held_elsewhere()
             self._retire_silent(self._clock.now_ms())
             if self._clock.monotonic() < flush_at:
                 continue
@@ -323,18 +348,42 @@ class Presence:
             try:
                 async with self._writing:
                     await self._flush_seen()
+                if self._elsewhere is not None:
+                    await self._take_up_left_behind()
             except Exception as error:  # noqa: BLE001 - tried again with the next flush
                 logger.warning("When devices were last seen could not be written: %s", error)
 
-    def _retire_silent(self, now_ms: int) -> None:
+    async def _leave_held_elsewhere(self) -> None:
+        """Leave the silent devices that are connected to another process to that process."""
+        if self._elsewhere is None or not (silent := self._silent(self._clock.now_ms())):
+            return
+        for device_id in await self._elsewhere.among(silent):
+            state = self._present.get(device_id)
+            if state is not None and not state.connections:
+                del self._present[device_id]
+
+    async def _take_up_left_behind(self) -> None:
+        """Judge also the devices of a process that was killed: nobody else has them in memory any more."""
+        silent_since_ms = self._clock.now_ms() - self._offline_after_ms - int(2 * _FLUSH_INTERVAL_S * 1000)
+        async with self._database.read() as session:
+            recorded = await find_present(session, silent_since_ms)
+        for one in recorded:
+            if one.device_id not in self._present and one.device_id not in self._left:
+                since_ms = one.last_seen_ms if one.since_ms is None else one.since_ms
+                self._present[one.device_id] = State(one.status, since_ms, one.reason, one.last_seen_ms)
+
+    def _silent(self, now_ms: int) -> list[int]:
         silent_since_ms = now_ms - self._offline_after_ms
-        silent = [
+        return [
             device_id
             for device_id, state in self._present.items()
             if not state.connections
             and max(state.last_seen_ms, state.judged_from_ms, self._seen.get(device_id, 0)) < silent_since_ms
         ]
-        for device_id in silent:
+
+    def _retire_silent(self, now_ms: int) -> None:
+        silent_since_ms = now_ms - self._offline_after_ms
+        for device_id in self._silent(now_ms):
             self._leave(device_id, f"Nothing was heard from it for {self._offline_after_s:g} s.")
         for device_id, state in list(self._left.items()):
             if state.since_ms < silent_since_ms and device_id not in self._changed:

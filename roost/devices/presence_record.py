@@ -100,9 +100,11 @@ def compare(state: State, recorded: Recorded, silent_before_ms: int) -> News:
     return News.WRITE
 
 
-async def find_present(session: AsyncSession) -> list[Recorded]:
-    """Every claimed device that was there when somebody last looked."""
+async def find_present(session: AsyncSession, silent_since_ms: int | None = None) -> list[Recorded]:
+    """Every claimed device that was there when somebody last looked; with a time, those not seen since."""
     present = (Device.status != OFFLINE) & Device.claimed_at.is_not(None) & Device.retired_at.is_(None)
+    if silent_since_ms is not None:
+        present &= Device.last_seen_at < from_ms(silent_since_ms)
     return [_recorded(row) for row in await session.execute(select(*_COLUMNS).where(present))]
 
 

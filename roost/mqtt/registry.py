@@ -20,7 +20,7 @@ class Registry:
         Raises:
             SignInError: one device or user holds too many connections.
         """
-        owner = _owner(session)
+        owner = owner_of(session)
         key = (*owner, session.client_id)
         old = self._clients.get(key)
         others = self._of_owner.get(owner)
@@ -36,7 +36,7 @@ class Registry:
 
     def leave(self, session: Session) -> None:
         """Forgets a client that `enter` has noted."""
-        owner = _owner(session)
+        owner = owner_of(session)
         key = (*owner, session.client_id)
         if self._clients.get(key) is session:
             del self._clients[key]
@@ -45,6 +45,10 @@ class Registry:
             others.remove(session)
         if not others:
             self._of_owner.pop(owner, None)
+
+    def find(self, owner: tuple[str, int], client_id: str) -> Session | None:
+        """The connection of a client: `("device" or "user", id)` and the client id."""
+        return self._clients.get((*owner, client_id))
 
     def of_device(self, device_id: int) -> list[Session]:
         """The connections of a device."""
@@ -62,7 +66,8 @@ class Registry:
         return len(self._clients)
 
 
-def _owner(session: Session) -> tuple[str, int]:
+def owner_of(session: Session) -> tuple[str, int]:
+    """Whose connection it is: `("device" or "user", id)`. Raises ValueError before it was let in."""
     if session.device is not None:
         return "device", session.device.device_id
     if session.user is not None:

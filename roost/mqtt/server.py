@@ -20,7 +20,7 @@ from roost.mqtt.listening import BACKLOG, listening_port, open_sockets, raise_fi
 from roost.mqtt.ports import Auditor, DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
 from roost.mqtt.publishing import Publisher
 from roost.mqtt.reasons import Reason
-from roost.mqtt.registry import Registry
+from roost.mqtt.registry import Registry, owner_of
 from roost.mqtt.session import Publishing, Session, Subscribing
 from roost.mqtt.subscriptions import Subscriptions
 from roost.telemetry.log import LogUnavailable
@@ -39,6 +39,7 @@ _REVOKED = {
     "device.released": (Reason.NOT_AUTHORIZED, "The device was released by its owner."),
     "device.deleted": (Reason.NOT_AUTHORIZED, "The device was deleted."),
 }
+_CONNECTED_AGAIN = "The same client id connected again."
 _SIGNED_OUT = "The user has signed out."
 _REVOKED_API_TOKEN = "The API token was revoked."  # noqa: S105 - a sentence
 
@@ -83,21 +84,21 @@ class MqttServer:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._leaving = False
         self._rechecking: asyncio.Task[None] | None = None
+        self._entered: Callable[[tuple[str, int], str], None] | None = None
 
     @property
     def connections(self) -> int:
         """Clients that have been let in."""
         return len(self.registry)
 
-    async def start(self) -> None:
-        """Listens. Raises OSError when the port is taken and ssl.SSLError for an unusable certificate."""
+    async def start(self, *, listen: bool = True) -> None:
+        """Listens, unless only WebSockets are to come.
+
+        Raises OSError when the port is taken and ssl.SSLError for an unusable certificate.
+        """
         raise_file_limit()
-        tls = tls_context(self._settings)
-        sockets = open_sockets(self._settings.host, listening_port(self._settings))
-        loop = asyncio.get_running_loop()
-        for one in sockets:
-            self._servers.append(await loop.create_server(lambda: Session(self), sock=one, ssl=tls, backlog=BACKLOG))
-        self.port = sockets[0].getsockname()[1]
+        if listen:
+            await self._listen()
         self._unsubscribe = [
             self.intake.subscribe(self._subscriptions.deliver),
             self._bus.subscribe("device.", self._on_device),
@@ -108,6 +109,14 @@ class MqttServer:
         ]
         self._sweep()
         self._rechecking = self.run(self._recheck_users())
+
+    async def _listen(self) -> None:
+        tls = tls_context(self._settings)
+        sockets = open_sockets(self._settings.host, listening_port(self._settings))
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            self._servers.append(await loop.create_server(lambda: Session(self), sock=one, ssl=tls, backlog=BACKLOG))
+        self.port = sockets[0].getsockname()[1]
         logger.info(
             "listening for MQTT", extra={"host": self._settings.host, "port": self.port, "tls": tls is not None}
         )
@@ -179,7 +188,22 @@ class MqttServer:
         if device is not None:
             self.presence.connected(device.device_id, "mqtt")
         if old is not None:
-            old.end(Reason.SESSION_TAKEN_OVER, "The same client id connected again.")
+            old.end(Reason.SESSION_TAKEN_OVER, _CONNECTED_AGAIN)
+        if self._entered is not None:
+            self._entered(owner_of(session), session.client_id)
+
+    def share(self, entered: Callable[[tuple[str, int], str], None]) -> None:
+        """Be one of several processes: tell `entered(owner, client id)` of every client that was let in."""
+        self._entered = entered
+
+    def entered_elsewhere(self, owner: tuple[str, int], client_id: str) -> int | None:
+        """A client connected to another process, which takes over; returns the device whose connection ends here."""
+        session = self.registry.find(owner, client_id)
+        if session is None or session.stopped & ENDED:
+            return None
+        session.moved = True
+        session.end(Reason.SESSION_TAKEN_OVER, _CONNECTED_AGAIN)
+        return session.device.device_id if session.device is not None else None
 
     def closed(self, session: Session) -> None:
         """A connection is gone, whoever ended it."""
@@ -197,7 +221,8 @@ class MqttServer:
         if session.will is not None:
             said = self._publisher.will(session, device, session.will)
             outcome = f"{outcome} Its will says: {said}" if said else outcome
-        self.presence.disconnected(device.device_id, outcome)
+        if not session.moved:
+            self.presence.disconnected(device.device_id, outcome)
 
     # -- connections whose right or time has ended
 

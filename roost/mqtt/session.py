@@ -94,6 +94,7 @@ class Session(Connection):
         "filters",
         "heard_at",
         "hub",
+        "moved",
         "outcome",
         "peer_limit",
         "reaches",
@@ -129,6 +130,8 @@ class Session(Connection):
         self.silence_limit_s = CONNECT_TIMEOUT_S
         # Whether it ends because the hub does.
         self.restarting = False
+        # The same client is connected to another process, which speaks for its presence now.
+        self.moved = False
         # Why the connection ended, as a sentence for the device's owner.
         self.outcome = _LOST
 

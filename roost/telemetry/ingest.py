@@ -69,9 +69,19 @@ class Handled(NamedTuple):
 
 class Ingest:
     def __init__(
-        self, log: Log, clock: Clock, rate_per_minute: int, seen: Callable[[int, int], None] = lambda *_: None
+        self,
+        log: Log,
+        clock: Clock,
+        rate_per_minute: int,
+        seen: Callable[[int, int], None] = lambda *_: None,
+        *,
+        queues: bool = False,
     ) -> None:
-        """`seen(device_id, now_ms)` is told of every message, accepted or not: the device is alive."""
+        """`seen(device_id, now_ms)` is told of every message, accepted or not: the device is alive.
+
+        `queues`: the log only queues; what is stored is told (`tell`) by whoever stores it.
+        """
+        self.queues = queues
         self.rate = MessageRate(rate_per_minute)
         self.accepted_total = 0
         self.refused_total = 0
@@ -244,11 +254,15 @@ class Ingest:
             return
         committed = [Committed(entry.device, message) for entry in group for message in entry.messages if message.id]
         if committed:
-            for listener in tuple(self._listeners):
-                try:
-                    listener(committed)
-                except Exception:
-                    logger.exception("a listener of committed telemetry failed")
+            self.tell(committed)
+
+    def tell(self, committed: list[Committed]) -> None:
+        """Hands a group that is stored to every listener."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(committed)
+            except Exception:
+                logger.exception("a listener of committed telemetry failed")
 
     def _make_room(self) -> None:
         if self._room and not self.full:

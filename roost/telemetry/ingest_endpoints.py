@@ -69,6 +69,9 @@ async def _accept(request: Request, device: DeviceIdentity, kind: str) -> Respon
     except Refusal as refusal:
         headers = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s is not None else None
         return problem(refusal.status, refusal.code, refusal.detail, instance=instance_of(request), headers=headers)
+    if ingest.queues:
+        queued = _encode({"status": "queued", "count": len(accepted.messages)})
+        return Response(queued, HTTPStatus.ACCEPTED, media_type="application/json")
     return Response(_answer(accepted), HTTPStatus.CREATED, media_type="application/json")
 
 

@@ -22,6 +22,21 @@ _STORED = {
         }
     },
 }
+_QUEUED = {
+    "description": "Safe in the queue in front of the store (a hub of several processes), not yet visible.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["status", "count"],
+                "properties": {
+                    "status": {"const": "queued"},
+                    "count": {"type": "integer", "description": "Messages queued by this request."},
+                },
+            }
+        }
+    },
+}
 _TIME = {
     "anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}],
     "description": "RFC 3339 or integer milliseconds since 1970; not before 2000 nor more than a day ahead.",
@@ -93,11 +108,11 @@ def _operation(operation_id: str, summary: str, schema: dict[str, Any], *statuse
     return {
         "operationId": operation_id,
         "summary": summary,
-        "description": "A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500"
+        "description": "A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500"
         " messages and 1 MiB, all or nothing.",
         "tags": ["telemetry"],
         "security": [{"Device": []}, {"DeviceBearer": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "responses": {"201": _STORED}
+        "responses": {"201": _STORED, "202": _QUEUED}
         | {str(status): problem_response(status) for status in sorted((*_REFUSALS, *statuses))},
     }

@@ -83,6 +83,10 @@ class TelemetryStore:
     def forget(self, device_id: int) -> None:
         self._latest.pop(device_id, None)
 
+    def forget_all(self) -> None:
+        """Groups that were stored may not have been noted: read the latest values anew."""
+        self._latest.clear()
+
     async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter = ANY) -> list[Row]:
         """The newest messages of these devices, by arrival; of copies the newest one, whichever page it is on."""
         kept: list[Row] = []

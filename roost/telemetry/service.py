@@ -28,9 +28,12 @@ def open_log(settings: Settings, clock: Clock) -> Log:
 
 
 class Telemetry:
-    def __init__(self, settings: Settings, clock: Clock, bus: Bus, presence: Presence) -> None:
-        self.log = open_log(settings, clock)
-        self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen)
+    def __init__(
+        self, settings: Settings, clock: Clock, bus: Bus, presence: Presence, queue: Log | None = None
+    ) -> None:
+        """`queue` stands in front of the store, where several processes share it."""
+        self.log = queue or open_log(settings, clock)
+        self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None)
         self.store = TelemetryStore(self.log, clock)
         self._bus = bus
 

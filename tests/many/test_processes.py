@@ -1,0 +1,177 @@
+"""Two of each process on one NATS and one PostgreSQL: what happens in one is true in the others at once."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+from tests.conftest import RegisteredDevice, UserClient, register_device, register_user
+from tests.live.conftest import connect_live
+from tests.many.conftest import Processes
+from tests.mqtt import wire
+from tests.mqtt.wire import RawClient
+from tests.postgres_cluster import PostgresCluster
+from tests.roost_server import RoostServer
+from tests.waiting import wait_until
+
+_SUCCESS = 0
+
+
+class Hub(NamedTuple):
+    """Two of each."""
+
+    apis: list[RoostServer]
+    mqtts: list[RoostServer]
+    workers: list[RoostServer]
+
+
+@pytest.fixture(scope="module")
+def hub(processes: Processes) -> Hub:
+    rate = {"ROOST_TELEMETRY_RATE": "30"}
+    # One that sets the database up, so that the others find it done.
+    first = processes.start("api", **rate)
+    others = processes.start("api", "mqtt", "mqtt", "worker", "worker", **rate)
+    return Hub([*first, others[0]], others[1:3], others[3:])
+
+
+@pytest.fixture
+def user(hub: Hub) -> Iterator[UserClient]:
+    with register_user(hub.apis[0]) as somebody:
+        yield somebody
+
+
+@pytest.fixture
+def device(user: UserClient) -> RegisteredDevice:
+    return register_device(user)
+
+
+def send(server: RoostServer, device: RegisteredDevice, document: object) -> httpx2.Response:
+    return httpx2.post(
+        f"{server.url}/api/v1/telemetry", json=document, headers=device.headers, timeout=30, trust_env=False
+    )  # fmt: skip
+
+
+def at(server: RoostServer, user: UserClient) -> UserClient:
+    """The same user at another process."""
+    session = {
+        "access_token": user.access_token,
+        "refresh_token": user.refresh_token,
+        "scope": user.scope,
+        "user": user.profile,
+    }
+    return UserClient(server, user.email, user.password, session)
+
+
+async def publish(server: RoostServer, device: RegisteredDevice, body: bytes) -> int:
+    """The reason code of the PUBACK."""
+    client = await RawClient.open(server.mqtt_port)
+    try:
+        await client.sign_in(device.token, 5, client_id=device.uid, user_name=str(device.id))
+        await client.send(wire.publish(f"devices/{device.id}/telemetry", body, 1, version=5))
+        return (await client.receive()).reason
+    finally:
+        await client.close()
+
+
+def numbers(user: httpx2.Client, device: RegisteredDevice) -> list[object]:
+    rows = user.get(f"/devices/{device.id}/readings", params={"limit": 500})
+    assert rows.status_code == 200, rows.text
+    return sorted(row["value"] for row in rows.json())
+
+
+async def test_what_comes_over_mqtt_is_heard_at_one_api_and_read_at_the_other(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    with connect_live(hub.apis[1], token=user.access_token) as live:
+        assert await publish(hub.mqtts[0], device, b'{"n": 1}') == _SUCCESS
+        assert live.receive()["readings"][0]["value"] == 1
+        assert await publish(hub.mqtts[1], device, b'{"n": 2}') == _SUCCESS
+        assert live.receive()["readings"][0]["value"] == 2
+    with at(hub.apis[1], user) as elsewhere:
+        assert numbers(elsewhere, device) == numbers(user, device) == [1, 2]
+        assert elsewhere.get(f"/devices/{device.id}/readings/latest").json()[0]["value"] == 2
+
+
+async def test_what_comes_over_http_is_heard_by_mqtt_subscribers(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    client = await RawClient.open(hub.mqtts[1].mqtt_port)
+    try:
+        await client.sign_in(user.access_token, 5, client_id="reader", user_name="user")
+        await client.send(wire.subscribe(f"devices/{device.id}/telemetry", version=5))
+        assert (await client.receive()).codes[0] == _SUCCESS
+        answer = send(hub.apis[0], device, {"n": 7})
+        assert (answer.status_code, answer.json()) == (202, {"status": "queued", "count": 1})
+        topic, payload, _ = (await client.receive()).message(5)
+        assert topic == f"devices/{device.id}/telemetry"
+        assert b"7" in payload
+    finally:
+        await client.close()
+
+
+def test_a_token_that_was_revoked_at_one_is_refused_at_the_other(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    for api in hub.apis:
+        assert send(api, device, {"n": 1}).status_code == 202
+    assert user.delete(f"/devices/{device.id}/token").status_code == 204
+    wait_until(lambda: send(hub.apis[1], device, {"n": 2}).status_code == 401, 0.8, what="The refusal")
+    assert send(hub.apis[0], device, {"n": 2}).status_code == 401
+
+
+async def test_a_revoked_token_cuts_the_connection_at_another_process(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    client = await RawClient.open(hub.mqtts[0].mqtt_port)
+    await client.sign_in(device.token, 5, client_id=device.uid, user_name=str(device.id))
+    assert user.delete(f"/devices/{device.id}/token").status_code == 204
+    assert (await client.receive()).kind == 14
+    await client.close()
+
+
+def test_signing_out_at_one_closes_the_socket_at_the_other(hub: Hub, user: UserClient) -> None:
+    with connect_live(hub.apis[1], token=user.access_token) as live:
+        assert user.post("/auth/logout", json={"refresh_token": user.refresh_token}).status_code == 204
+        assert live.closing()[0] == 4401
+
+
+def test_the_rate_counts_what_all_processes_let_through(hub: Hub, user: UserClient, device: RegisteredDevice) -> None:
+    statuses = [send(hub.apis[n % 2], device, {"n": n}).status_code for n in range(40)]
+    # Each may be asked before it has heard of the other's last one.
+    assert 30 <= statuses.count(202) <= 32
+    assert statuses[-1] == 429
+
+
+async def test_a_device_that_connects_to_another_process_stays_online(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    with connect_live(hub.apis[0], "/api/v1/ws/device-status", user.access_token) as live:
+        first = await RawClient.open(hub.mqtts[0].mqtt_port)
+        await first.sign_in(device.token, 5, client_id=device.uid, user_name=str(device.id))
+        assert live.receive()["status"] == "online"
+        second = await RawClient.open(hub.mqtts[1].mqtt_port)
+        await second.sign_in(device.token, 5, client_id=device.uid, user_name=str(device.id))
+        taken_over = await first.receive()
+        assert (taken_over.kind, taken_over.body[0]) == (14, 0x8E)
+        await first.close()
+        await second.close()
+        # The first word about it after "online": nothing was said in between.
+        assert live.receive()["status"] == "offline"
+
+
+def test_deleting_a_device_takes_its_telemetry_along(
+    hub: Hub, user: UserClient, device: RegisteredDevice, postgres: PostgresCluster
+) -> None:
+    assert send(hub.apis[0], device, {"n": 1}).status_code == 202
+    wait_until(lambda: numbers(user, device) == [1])
+    assert user.delete(f"/devices/{device.id}").status_code == 204
+    database = hub.apis[0].database_url.rpartition("/")[2]
+    count = f"SELECT count(*) FROM telemetry.head WHERE device_id = {device.id}"
+    wait_until(lambda: postgres.execute(count, database=database) == "0")
+
+
+def test_processes_without_an_api_answer_for_their_health_alone(hub: Hub) -> None:
+    for server in (*hub.mqtts, *hub.workers):
+        assert httpx2.get(f"{server.url}/api/v1/readyz", trust_env=False).status_code == 200
+        assert httpx2.get(f"{server.url}/api/v1/devices", trust_env=False).status_code == 404
