@@ -81,6 +81,7 @@ from roost.places import endpoints as place_endpoints
 from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
 from roost.places.registration import register
+from roost.telemetry import analytics_endpoints
 from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
@@ -173,6 +174,7 @@ def _add_routes(app: FastAPI) -> None:
         invitation_endpoints.router,
         transfer_endpoints.router,
         telemetry_endpoints.router,
+        analytics_endpoints.router,
         transfer_files.router,
         device_endpoints.router,
         audit_endpoints.router,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,7 +36,12 @@ async def list_devices(
     session: AsyncSession, principal: UserPrincipal, wanted: DeviceFilter, *, after_id: int, limit: int
 ) -> Sequence[Device]:
     """At most `limit` devices with their tags, by id, in two queries."""
-    query = _visible(principal, "devices:read").where(Device.id > after_id).order_by(Device.id).limit(limit)
+    query = _matching(_visible(principal, "devices:read"), wanted)
+    query = query.where(Device.id > after_id).order_by(Device.id).limit(limit)
+    return (await session.scalars(query.options(selectinload(Device.tag_rows)))).all()
+
+
+def _matching(query: Select[Device], wanted: DeviceFilter) -> Select[Device]:
     if wanted.organization_id is not None:
         query = query.where(Device.organization_id == wanted.organization_id)
     if wanted.home_id is not None:
@@ -57,7 +63,7 @@ async def list_devices(
                 func.lower(Device.device_uid).contains(words, autoescape=True),
             )
         )
-    return (await session.scalars(query.options(selectinload(Device.tag_rows)))).all()
+    return query
 
 
 async def get_device(
@@ -104,6 +110,33 @@ async def list_logs(
 
 def no_device(device_id: int) -> NotFound:
     return NotFound(f"There is no device {device_id}.", code="device_not_found")
+
+
+class DevicePlace(NamedTuple):
+    """Where a device belongs, for questions about many of them."""
+
+    id: int
+    name: str
+    type: str | None
+    organization_id: int | None
+    home_id: int | None
+
+
+async def list_device_places(
+    session: AsyncSession, principal: UserPrincipal, scope: str, wanted: DeviceFilter, *,
+    device_ids: Sequence[int] = (), limit: int,
+) -> Sequence[DevicePlace]:  # fmt: skip
+    """The devices that the principal reaches with this scope, by id; raises NotFound when one that was named is not."""
+    query = _matching(_visible(principal, scope), wanted)
+    if device_ids:
+        query = query.where(Device.id.in_(device_ids))
+    columns = Device.id, Device.name, Device.type, Device.organization_id, Device.home_id
+    rows = await session.execute(query.with_only_columns(*columns).order_by(Device.id).limit(limit))
+    found = [DevicePlace(*row) for row in rows.all()]
+    missing = set(device_ids) - {device.id for device in found}
+    if missing:
+        raise no_device(min(missing))
+    return found
 
 
 async def list_ids(

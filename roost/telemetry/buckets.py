@@ -136,3 +136,13 @@ class CalendarBuckets:
             return to_ms(datetime(day.year, day.month, day.day, tzinfo=self.zone))
         except (ValueError, OverflowError):
             return _BEFORE_ALL if number < 0 else _AFTER_ALL
+
+
+def edges_over(buckets: Buckets, since: int, until: int, most: int) -> list[int] | None:
+    """The starts of the buckets from the one of `since` to the one before `until` (ms); None if more than `most`."""
+    edges = [buckets.start_of(since)]
+    while (following := buckets.following(edges[-1])) < until:
+        edges.append(following)
+        if len(edges) > most:
+            return None
+    return edges

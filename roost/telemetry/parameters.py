@@ -5,10 +5,12 @@ from typing import Annotated, Literal, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query
+from starlette.requests import Request
 
 from roost.core.clock import parse_time
 from roost.core.errors import Invalid
 from roost.core.ids import RowId
+from roost.devices.repository import DeviceFilter
 from roost.places.texts import TimeZone
 from roost.telemetry.aggregates import AGGREGATES
 from roost.telemetry.buckets import Buckets, CalendarBuckets, CalendarUnit, FixedBuckets
@@ -17,6 +19,7 @@ from roost.telemetry.spans import FOREVER_MS, Span
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "": 1_000}
 _WIDTH = re.compile(r"([1-9][0-9]{0,6})(s|m|h|d|w|mo|y)?")
+DAY_MS = 24 * 3600 * 1000
 _TIME_TEXT = "RFC 3339 or integer milliseconds since 1970."
 
 Fill = Literal["none", "null", "previous", "linear"]
@@ -32,14 +35,24 @@ def _moment(text: str | None, name: str) -> int | None:
         raise invalid_query(name, f"`{name}` must be {_TIME_TEXT}") from None
 
 
-def _span(
-    from_: Annotated[
-        str | None, Query(alias="from", max_length=40, description=f"Start, included; {_TIME_TEXT}")
-    ] = None,
-    to: Annotated[str | None, Query(max_length=40, description=f"End, not included; {_TIME_TEXT}")] = None,
-) -> Span:
+From = Annotated[str | None, Query(alias="from", max_length=40, description=f"Start, included; {_TIME_TEXT}")]
+To = Annotated[str | None, Query(max_length=40, description=f"End, not included; {_TIME_TEXT}")]
+
+
+def _span(from_: From = None, to: To = None) -> Span:
     since, until = _moment(from_, "from"), _moment(to, "to")
     return Span(0 if since is None else since, FOREVER_MS if until is None else until)
+
+
+def _recent_span(request: Request, from_: From = None, to: To = None) -> Span:
+    """The day before `to`, and that is now, unless something else is asked for."""
+    since, until = _moment(from_, "from"), _moment(to, "to")
+    if until is None:
+        until = int(request.app.state.clock.now_ms())
+    span = Span(until - DAY_MS if since is None else since, until)
+    if span.since >= span.until:
+        raise invalid_query("from", "`from` must be before `to`, which is now if it is not given.")
+    return span
 
 
 def _buckets(
@@ -115,6 +128,23 @@ class MessagesWanted(NamedTuple):
     span: Span
 
 
+class FleetWanted(NamedTuple):
+    """Which devices a question about many is about."""
+
+    device_ids: tuple[int, ...]
+    filter: DeviceFilter
+
+
+def _fleet(
+    device_id: Annotated[list[RowId] | None, Query(max_length=500, description="Only these devices.")] = None,
+    home_id: Annotated[RowId | None, Query()] = None,
+    organization_id: Annotated[RowId | None, Query()] = None,
+    device_type: Annotated[str | None, Query(max_length=40, description="Only devices of this type.")] = None,
+) -> FleetWanted:
+    wanted = DeviceFilter(organization_id=organization_id, home_id=home_id, type=device_type)
+    return FleetWanted(tuple(dict.fromkeys(device_id or ())), wanted)
+
+
 def _messages(
     span: Annotated[Span, Depends(_span)],
     device_id: Annotated[RowId | None, Query()] = None,
@@ -129,6 +159,7 @@ def invalid_query(name: str, detail: str) -> Invalid:
     return Invalid(detail, errors=[{"pointer": f"/query/{name}", "detail": detail}])
 
 
+RecentSpan = Annotated[Span, Depends(_recent_span)]
 TimeSpan = Annotated[Span, Depends(_span)]
 Question = Annotated[BucketQuestion | None, Depends(_question)]
 Points = Annotated[
@@ -136,4 +167,6 @@ Points = Annotated[
     Query(ge=10, le=5_000, description="At most this many readings of each series, peaks kept: for a chart."),
 ]
 SensorTypes = Annotated[tuple[str, ...], Depends(_sensor_types)]
+Division = Annotated[Buckets | None, Depends(_buckets)]
+Fleet = Annotated[FleetWanted, Depends(_fleet)]
 Messages = Annotated[MessagesWanted, Depends(_messages)]

@@ -75,6 +75,63 @@ class StatsOut(BaseModel):
     last_at: str
 
 
+class TrendOut(BucketOut):
+    """The asked aggregates of one series of a group of devices in one stretch of time; ids as far as asked `by`."""
+
+    devices: int = Field(description="How many devices gave readings here.")
+    device_id: int | None = None
+    home_id: int | None = None
+    organization_id: int | None = None
+    device_type: str | None = None
+
+
+class SensorSummaryOut(BaseModel):
+    """One series of all devices together, over the asked time."""
+
+    sensor_type: str
+    unit: str | None
+    devices: int = Field(description="How many devices sent it.")
+    readings: int
+    min: float
+    max: float
+    avg: float | None
+    last_at: str
+
+
+class SpanOut(BaseModel):
+    """A stretch of time: its start, and its end, which does not belong to it."""
+
+    start: str
+    end: str
+
+
+class DeviceSummaryOut(BaseModel):
+    """What one device sent in the asked time."""
+
+    device_id: int
+    name: str
+    readings: int
+    series: int
+    last_at: str | None = Field(description="Its newest reading of the asked time.")
+    completeness: float = Field(description="Share of the buckets, 0 to 1, in which it was heard.")
+    gaps: list[SpanOut] = Field(description="The ten longest runs of buckets in which it was not heard, by time.")
+
+
+class SummaryOut(BaseModel):
+    """What came from all devices in reach in the asked time, and from those that were heard least."""
+
+    start: str
+    end: str
+    buckets: int = Field(description="Into how many stretches the time was divided for `completeness`.")
+    devices: int
+    devices_heard: int
+    series: int
+    readings: int
+    last_at: str | None
+    by_sensor_type: list[SensorSummaryOut]
+    by_device: list[DeviceSummaryOut]
+
+
 class MessageOut(BaseModel):
     """A message as kept: an event's document as sent, otherwise its readings under dotted keys."""
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roost.core.clock import parse_time, rfc3339_from_ms
-from roost.telemetry.buckets import Buckets, CalendarBuckets, CalendarUnit, FixedBuckets
+from roost.telemetry.buckets import Buckets, CalendarBuckets, CalendarUnit, FixedBuckets, edges_over
 
 HOUR = 3_600_000
 
@@ -97,3 +97,10 @@ def test_a_day_in_berlin_begins_at_its_midnight(days: int) -> None:
     start = CalendarBuckets("d", 1, zone).start_of(int(noon.timestamp() * 1000))
     local = datetime.fromtimestamp(start / 1000, zone)
     assert (local.date(), local.hour, local.minute) == (noon.date(), 0, 0)
+
+
+def test_edges_hold_the_whole_span_and_no_more() -> None:
+    assert edges_over(FixedBuckets(10), 15, 40, 10) == [10, 20, 30]
+    assert edges_over(FixedBuckets(10), 15, 41, 10) == [10, 20, 30, 40]
+    assert edges_over(FixedBuckets(10), 15, 41, 3) is None
+    assert edges_over(CalendarBuckets("y"), 0, 2**62, 20_000) is not None

@@ -1344,7 +1344,7 @@ export interface paths {
         put?: never;
         /**
          * Send readings of this device
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_readings"];
         delete?: never;
@@ -1408,7 +1408,7 @@ export interface paths {
         put?: never;
         /**
          * Send messages
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_telemetry"];
         delete?: never;
@@ -1432,7 +1432,7 @@ export interface paths {
         put?: never;
         /**
          * Send events: messages with an event_type
-         * @description A 201 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
+         * @description A 201 or 202 means that all of it is on disk. Single messages up to 16 KiB, batches up to 500 messages and 1 MiB, all or nothing.
          */
         post: operations["send_events"];
         delete?: never;
@@ -1453,6 +1453,51 @@ export interface paths {
          * @description One event.
          */
         get: operations["get_event"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics/trends": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Trends
+         * @description Aggregates over many devices per bucket: by group, series and time; by default of the last 24 hours, hourly.
+         *
+         *     At most 50,000 buckets. A device that sends more often counts more in an average, as in every other aggregate.
+         */
+        get: operations["list_trends"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Summary
+         * @description What came from the devices in reach, by default in the last 24 hours, and who was silent.
+         *
+         *     `completeness` is the share of the span's buckets in which anything was heard: choose a `bucket` in which each
+         *     device should have sent something. By default it is about a hundredth of the span.
+         */
+        get: operations["read_summary"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2503,6 +2548,35 @@ export interface components {
              * @default []
              */
             tags: string[];
+        };
+        /**
+         * DeviceSummaryOut
+         * @description What one device sent in the asked time.
+         */
+        DeviceSummaryOut: {
+            /** Device Id */
+            device_id: number;
+            /** Name */
+            name: string;
+            /** Readings */
+            readings: number;
+            /** Series */
+            series: number;
+            /**
+             * Last At
+             * @description Its newest reading of the asked time.
+             */
+            last_at: string | null;
+            /**
+             * Completeness
+             * @description Share of the buckets, 0 to 1, in which it was heard.
+             */
+            completeness: number;
+            /**
+             * Gaps
+             * @description The ten longest runs of buckets in which it was not heard, by time.
+             */
+            gaps: components["schemas"]["SpanOut"][];
         };
         /**
          * DeviceTransfer
@@ -3942,6 +4016,31 @@ export interface components {
             name: string;
         };
         /**
+         * SensorSummaryOut
+         * @description One series of all devices together, over the asked time.
+         */
+        SensorSummaryOut: {
+            /** Sensor Type */
+            sensor_type: string;
+            /** Unit */
+            unit: string | null;
+            /**
+             * Devices
+             * @description How many devices sent it.
+             */
+            devices: number;
+            /** Readings */
+            readings: number;
+            /** Min */
+            min: number;
+            /** Max */
+            max: number;
+            /** Avg */
+            avg: number | null;
+            /** Last At */
+            last_at: string;
+        };
+        /**
          * SessionRead
          * @description Somewhere a user is signed in.
          */
@@ -3998,6 +4097,16 @@ export interface components {
             password_reset_by_mail: boolean;
             /** Providers */
             providers: components["schemas"]["ProviderRead"][];
+        };
+        /**
+         * SpanOut
+         * @description A stretch of time: its start, and its end, which does not belong to it.
+         */
+        SpanOut: {
+            /** Start */
+            start: string;
+            /** End */
+            end: string;
         };
         /**
          * StatsOut
@@ -4077,6 +4186,35 @@ export interface components {
             disk_free_bytes: number;
             /** Disk Total Bytes */
             disk_total_bytes: number;
+        };
+        /**
+         * SummaryOut
+         * @description What came from all devices in reach in the asked time, and from those that were heard least.
+         */
+        SummaryOut: {
+            /** Start */
+            start: string;
+            /** End */
+            end: string;
+            /**
+             * Buckets
+             * @description Into how many stretches the time was divided for `completeness`.
+             */
+            buckets: number;
+            /** Devices */
+            devices: number;
+            /** Devices Heard */
+            devices_heard: number;
+            /** Series */
+            series: number;
+            /** Readings */
+            readings: number;
+            /** Last At */
+            last_at: string | null;
+            /** By Sensor Type */
+            by_sensor_type: components["schemas"]["SensorSummaryOut"][];
+            /** By Device */
+            by_device: components["schemas"]["DeviceSummaryOut"][];
         };
         /**
          * Temperature
@@ -4208,6 +4346,58 @@ export interface components {
             home_id: number | null;
             /** Device Ids */
             device_ids: number[];
+        };
+        /**
+         * TrendOut
+         * @description The asked aggregates of one series of a group of devices in one stretch of time; ids as far as asked `by`.
+         */
+        TrendOut: {
+            /** Sensor Type */
+            sensor_type: string;
+            /** Unit */
+            unit: string | null;
+            /**
+             * Bucket
+             * @description Start of the bucket, RFC 3339, UTC.
+             */
+            bucket: string;
+            /** Avg */
+            avg?: number | null;
+            /** Min */
+            min?: number | null;
+            /** Max */
+            max?: number | null;
+            /** Sum */
+            sum?: number | null;
+            /** Count */
+            count?: number | null;
+            /** First */
+            first?: number | null;
+            /** Last */
+            last?: number | null;
+            /** P05 */
+            p05?: number | null;
+            /** P50 */
+            p50?: number | null;
+            /** P95 */
+            p95?: number | null;
+            /** P99 */
+            p99?: number | null;
+            /** Stddev */
+            stddev?: number | null;
+            /**
+             * Devices
+             * @description How many devices gave readings here.
+             */
+            devices: number;
+            /** Device Id */
+            device_id?: number | null;
+            /** Home Id */
+            home_id?: number | null;
+            /** Organization Id */
+            organization_id?: number | null;
+            /** Device Type */
+            device_type?: string | null;
         };
         /**
          * UserCreate
@@ -12816,6 +13006,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
+                    };
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13198,6 +13402,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
+                    };
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13410,6 +13628,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description Safe in the queue in front of the store (a hub of several processes), not yet visible. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "queued";
+                        /** @description Messages queued by this request. */
+                        count: number;
+                    };
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -13503,6 +13735,196 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MessageOut"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_trends: {
+        parameters: {
+            query?: {
+                /** @description What the devices are taken together by; `device`: each for itself. */
+                by?: "all" | "organization" | "home" | "type" | "device";
+                /** @description Only these devices. */
+                device_id?: number[] | null;
+                home_id?: number | null;
+                organization_id?: number | null;
+                /** @description Only devices of this type. */
+                device_type?: string | null;
+                /** @description Start, included; RFC 3339 or integer milliseconds since 1970. */
+                from?: string | null;
+                /** @description End, not included; RFC 3339 or integer milliseconds since 1970. */
+                to?: string | null;
+                /** @description Only these series. */
+                sensor_type?: string[] | null;
+                /** @description Buckets in which nothing was heard: left out (none), null, or filled from those around. */
+                fill?: ("none" | "null" | "previous" | "linear") | null;
+                /** @description Width of the buckets: seconds, or 30s, 5m, 1h, 1d; 1w (from Monday), 1mo, 1y by the calendar. */
+                bucket?: string | null;
+                /** @description Days, weeks, months and years as this place has them, 23 and 25 hours included. */
+                tz?: string | null;
+                /** @description Separated by commas, of avg, min, max, sum, count, first, last, p05, p50, p95, p99, stddev. */
+                agg?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrendOut"][];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_summary: {
+        parameters: {
+            query?: {
+                /** @description How many devices to name, those heard in the fewest buckets first. */
+                worst?: number;
+                /** @description Only these devices. */
+                device_id?: number[] | null;
+                home_id?: number | null;
+                organization_id?: number | null;
+                /** @description Only devices of this type. */
+                device_type?: string | null;
+                /** @description Start, included; RFC 3339 or integer milliseconds since 1970. */
+                from?: string | null;
+                /** @description End, not included; RFC 3339 or integer milliseconds since 1970. */
+                to?: string | null;
+                /** @description Only these series. */
+                sensor_type?: string[] | null;
+                /** @description Width of the buckets: seconds, or 30s, 5m, 1h, 1d; 1w (from Monday), 1mo, 1y by the calendar. */
+                bucket?: string | null;
+                /** @description Days, weeks, months and years as this place has them, 23 and 25 hours included. */
+                tz?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SummaryOut"];
                 };
             };
             /** @description Unauthorized */

@@ -7,11 +7,12 @@ from typing import NamedTuple
 from roost.core.clock import Clock, rfc3339_from_ms
 from roost.telemetry.aggregates import SUMMARISED
 from roost.telemetry.analysis.accumulation import MOST_CELLS, Accumulation, Piece, Series, too_many_buckets
+from roost.telemetry.analysis.coverage import Coverage
 from roost.telemetry.analysis.feeding import feed
-from roost.telemetry.analysis.filling import Row, edges_over, filled
+from roost.telemetry.analysis.filling import Row, filled
 from roost.telemetry.analysis.looking_back import latest_readings, newest_readings
 from roost.telemetry.analysis.thinning import ThinnedSeries
-from roost.telemetry.buckets import Buckets, OneBucket
+from roost.telemetry.buckets import Buckets, OneBucket, edges_over
 from roost.telemetry.frames import Frame
 from roost.telemetry.log import Log
 from roost.telemetry.messages import Reading
@@ -78,6 +79,14 @@ class Analyst:
 
         await feed(self._log, [device_id], span, fold, keys=keys)
         return await asyncio.to_thread(lambda: [reading for key in sorted(found) for reading in found[key].readings()])
+
+    async def coverage(
+        self, device_ids: Iterable[int], span: Span, edges: Sequence[int], keys: Sequence[str]
+    ) -> Coverage:
+        """Who was heard in which of the stretches that begin at `edges` and make up the span."""
+        coverage = Coverage(span, edges, keys)
+        await feed(self._log, device_ids, span, coverage.fold, keys=keys, whole=coverage.whole)
+        return coverage
 
 
 def _bucket_entries(found: list[Series], span: Span, question: BucketQuestion) -> list[BucketEntry]:

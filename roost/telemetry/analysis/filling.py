@@ -4,19 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from roost.telemetry.buckets import Buckets
-
 Row = dict[str, Any]
-
-
-def edges_over(buckets: Buckets, since: int, until: int, most: int) -> list[int] | None:
-    """The starts of the buckets from the one of `since` to the one before `until` (ms); None if more than `most`."""
-    edges = [buckets.start_of(since)]
-    while (following := buckets.following(edges[-1])) < until:
-        edges.append(following)
-        if len(edges) > most:
-            return None
-    return edges
 
 
 def filled(rows: dict[int, Row], edges: Sequence[int], fill: str) -> Iterator[tuple[int, Row]]:

@@ -91,6 +91,10 @@ def _readings(_world: World, _caller: Caller) -> Ask:
     return Ask(shows=("sensor_type", "temp_c"))
 
 
-@asks("GET /analytics/export (of the device)")
+@asks(
+    "GET /analytics/export (of the device)",
+    "GET /analytics/trends (of the device)",
+    "GET /analytics/summary (of the device)",
+)
 def _file_of_device(world: World, _caller: Caller) -> Ask:
     return Ask(query={"device_id": world.ids["device_id"]})

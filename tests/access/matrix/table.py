@@ -184,6 +184,10 @@ GET /telemetry (of the device)                             401  401  401  ok   o
 GET /events                                                401  401  401  ok   ok   ok   ok   none ok    ok    none
 GET /events (of the device)                                401  401  401  ok   ok   ok   ok   404  ok    ok    404
 GET /events/{event_id}                                     401  401  401  ok   ok   ok   ok   404  ok    ok    404
+GET /analytics/trends                                      401  401  401  ok   ok   ok   ok   ok   ok    ok    ok
+GET /analytics/trends (of the device)                      401  401  401  ok   ok   ok   ok   404  ok    ok    404
+GET /analytics/summary                                     401  401  401  ok   ok   ok   ok   ok   ok    ok    ok
+GET /analytics/summary (of the device)                     401  401  401  ok   ok   ok   ok   404  ok    ok    404
 GET /analytics/export                                      401  401  401  ok   ok   ok   ok   ok   ok    ok    ok
 GET /analytics/export (of the device)                      401  401  401  ok   ok   ok   ok   404  ok    ok    404
 POST /analytics/import                                     401  401  401  403  ok   ok   ok   ok   403   ok    ok

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from roost.telemetry.analysis.filling import edges_over, filled
-from roost.telemetry.buckets import CalendarBuckets, FixedBuckets
+from roost.telemetry.analysis.filling import filled
 
 ROWS: dict[int, dict[str, Any]] = {20: {"avg": 1.0, "count": 4}, 50: {"avg": 4.0, "count": 2}}
 
@@ -28,10 +27,3 @@ def test_each_way_to_fill(fill: str, averages: list[float | None]) -> None:
 def test_what_no_double_held_is_not_drawn_a_line_to() -> None:
     rows: dict[int, dict[str, Any]] = {0: {"avg": None}, 20: {"avg": 1.0}}
     assert dict(filled(rows, [0, 10, 20], "linear"))[10] == {"avg": None}
-
-
-def test_edges_hold_the_whole_span_and_no_more() -> None:
-    assert edges_over(FixedBuckets(10), 15, 40, 10) == [10, 20, 30]
-    assert edges_over(FixedBuckets(10), 15, 41, 10) == [10, 20, 30, 40]
-    assert edges_over(FixedBuckets(10), 15, 41, 3) is None
-    assert edges_over(CalendarBuckets("y"), 0, 2**62, 20_000) is not None
