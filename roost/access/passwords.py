@@ -11,6 +11,7 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 
 from roost.access.common_passwords import is_common
 from roost.core.errors import Invalid
+from roost.core.memory import return_large_blocks
 
 SHORTEST = 8
 LONGEST = 256
@@ -47,6 +48,7 @@ class Passwords:
     """Hashes and verifies in threads, a few at a time: each hash takes 19 MiB and some 30 ms of a core."""
 
     def __init__(self) -> None:
+        return_large_blocks()
         argon2 = Argon2Hasher(memory_cost=_MEMORY_KIB, time_cost=2, parallelism=1)
         self._hash = PasswordHash((argon2, BcryptHasher()))
         self._threads = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="passwords")

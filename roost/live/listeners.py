@@ -69,6 +69,11 @@ class Listener:
             self._reachable[place] = allowed
         return allowed
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing is given out at the moment."""
+        return self._held
+
     def hold(self) -> None:
         """Give nothing out until the principal is set anew."""
         self._held = True

@@ -167,6 +167,9 @@ class LiveSocket:
                 await asyncio.sleep(0)
 
     def _next_frame(self) -> str | None:
+        if self._listener is not None and self._listener.held:
+            # A pong says as well that whatever changed before the ping has been considered.
+            return None
         if self._answers:
             return self._answers.pop(0)
         return self._listener.take() if self._listener is not None else None

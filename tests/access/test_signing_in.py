@@ -130,7 +130,7 @@ def test_signing_out_ends_the_session_at_once(client: httpx2.Client, email: str)
 
 
 def test_the_web_app_keeps_its_refresh_token_in_a_cookie(server: RoostServer, email: str) -> None:
-    with httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False) as browser:
+    with httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False, verify=False) as browser:
         signed_in = login(browser, email=email, cookie=True)
         assert signed_in.json()["refresh_token"] is None
         cookie = signed_in.headers["set-cookie"]

@@ -120,7 +120,7 @@ def test_every_setting_is_a_flag() -> None:
 def test_starts_on_free_ports_says_where_and_ends_at_once(fresh_server: FreshServer) -> None:
     server = fresh_server(ROOST_HOST_DEVICE="false")
     assert f"Roost is ready: {server.url}/" in server.log_text()
-    with httpx2.Client(base_url=server.url, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as client:
         assert client.get("/health").status_code == 200
         process = server.process
         started = time.monotonic()

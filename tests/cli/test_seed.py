@@ -15,7 +15,7 @@ PEOPLE = ("admin", "owner", "technician", "staff")
 
 def sign_in(server: RoostServer, role: str, password: str = PASSWORD) -> UserClient:
     credentials = {"identifier": f"{role}@roost.example", "password": password}
-    answer = httpx2.post(f"{server.url}/api/v1/auth/login", json=credentials, timeout=30, trust_env=False)
+    answer = httpx2.post(f"{server.url}/api/v1/auth/login", json=credentials, timeout=30, trust_env=False, verify=False)
     assert answer.status_code == 200, answer.text
     return UserClient(server, credentials["identifier"], password, answer.json())
 
@@ -60,7 +60,7 @@ def test_everybody_finds_what_is_theirs(hub: RoostServer) -> None:
         token = re.search(rf"{device['device_uid']}\s+(rdt_\S+)", shown)
         assert token is not None, shown
         headers = {"X-Device-Token": token[1]}
-        who = httpx2.get(f"{hub.url}/devices/whoami", headers=headers, trust_env=False)
+        who = httpx2.get(f"{hub.url}/devices/whoami", headers=headers, trust_env=False, verify=False)
         assert who.json()["device_id"] == device["id"]
 
 

@@ -15,7 +15,7 @@ from tests.roost_server import RoostServer
 @pytest.fixture
 def site(server: RoostServer) -> httpx2.Client:
     """A client on the root of the server."""
-    return httpx2.Client(base_url=server.url, timeout=30, trust_env=False)
+    return httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False)
 
 
 def test_the_front_door(site: httpx2.Client) -> None:

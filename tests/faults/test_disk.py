@@ -76,7 +76,7 @@ async def test_a_resend_is_acknowledged_only_after_the_original_is_on_disk(fault
         message = {"payload": {"n": 1}, "message_id": "once"}
         url = f"{server.url}/api/v1/telemetry"
         server.hold.touch()
-        async with httpx2.AsyncClient(headers=device.headers, timeout=30, trust_env=False) as client:
+        async with httpx2.AsyncClient(headers=device.headers, timeout=30, trust_env=False, verify=False) as client:
             first = asyncio.create_task(client.post(url, json=message))
             await until(server.waiting.exists, 20, what="A sync that waits")
             server.kill()

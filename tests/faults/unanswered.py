@@ -24,7 +24,7 @@ class Unanswered:
         self.pubacks: list[tuple[int, int]] = []
         self._server = server
         self._posting, *self._publishing, self._asking = devices
-        self._http = httpx2.AsyncClient(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False)
+        self._http = httpx2.AsyncClient(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False, verify=False)
         self._clients: list[RawClient] = []
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -59,7 +59,7 @@ def attacker(hub: RoostServer) -> Iterator[UserClient]:
 @pytest.fixture
 def outside(hub: RoostServer) -> Iterator[httpx2.Client]:
     """Somebody without any credential."""
-    with httpx2.Client(base_url=f"{hub.url}/api/v1", timeout=30, trust_env=False) as anonymous:
+    with httpx2.Client(base_url=f"{hub.url}/api/v1", timeout=30, trust_env=False, verify=False) as anonymous:
         yield anonymous
 
 
@@ -160,7 +160,9 @@ def test_guessing_a_password_does_not_lock_the_owner_out(
     hub: RoostServer, victim: UserClient, watched: Watched
 ) -> None:
     elsewhere = httpx2.HTTPTransport(local_address="127.0.0.2")
-    with httpx2.Client(base_url=f"{hub.url}/api/v1", transport=elsewhere, timeout=30, trust_env=False) as guesser:
+    with httpx2.Client(
+        base_url=f"{hub.url}/api/v1", transport=elsewhere, timeout=30, trust_env=False, verify=False
+    ) as guesser:
         answers = [
             guesser.post("/auth/login", json={"email": victim.email, "password": f"guess {number}"})
             for number in range(8)
@@ -181,7 +183,9 @@ def test_guessing_a_password_does_not_lock_the_owner_out(
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
 def test_trying_one_password_with_many_names(hub: RoostServer, watched: Watched) -> None:
     elsewhere = httpx2.HTTPTransport(local_address="127.0.0.3")
-    with httpx2.Client(base_url=f"{hub.url}/api/v1", transport=elsewhere, timeout=30, trust_env=False) as guesser:
+    with httpx2.Client(
+        base_url=f"{hub.url}/api/v1", transport=elsewhere, timeout=30, trust_env=False, verify=False
+    ) as guesser:
         for number in range(70):
             answer = guesser.post("/auth/login", json={"email": f"{number}@example.org", "password": "Summer-2026"})
             if answer.status_code == 429:
@@ -304,7 +308,9 @@ def test_a_stolen_token_is_noticed_by_where_it_comes_from(
     device = register_device(victim)
     victim.post("/telemetry", headers=device.headers, json={"a": 1})
     thief = httpx2.HTTPTransport(local_address="127.0.0.4")
-    with httpx2.Client(base_url=f"{hub.url}/api/v1", transport=thief, timeout=30, trust_env=False) as elsewhere:
+    with httpx2.Client(
+        base_url=f"{hub.url}/api/v1", transport=thief, timeout=30, trust_env=False, verify=False
+    ) as elsewhere:
         for _ in range(3):
             assert elsewhere.post("/telemetry", headers=device.headers, json={"a": 1}).status_code == 201
             assert elsewhere.get("/auth/me", headers=dict(victim.headers)).status_code == 200

@@ -184,7 +184,7 @@ def test_a_device_that_is_deleted_while_it_publishes(
     started = threading.Event()
 
     def publish() -> None:
-        with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as own:
+        with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False, verify=False) as own:
             while not statuses or statuses[-1] == 201:
                 statuses.append(own.post("/telemetry", headers=device.headers, json={"n": len(statuses)}).status_code)
                 if len(statuses) > 20:

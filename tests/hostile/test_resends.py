@@ -47,7 +47,10 @@ def test_a_message_id_across_requests_and_paths(
 
 def test_a_message_id_across_a_restart(fresh_server: FreshServer, database_kind: DatabaseKind) -> None:
     server = fresh_server(database_kind)
-    with register_user(server) as user, httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False) as client:
+    with (
+        register_user(server) as user,
+        httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False, verify=False) as client,
+    ):
         device = register_device(user)
         _send(client, device, {"payload": {"n": 1}, "message_id": "m"})
         server.stop()

@@ -36,15 +36,15 @@ _ENDING_THE_SESSION = (
 
 
 @pytest.mark.parametrize(
-    ("kind", "examples"),
+    ("kind", "phases", "examples"),
     [
-        ("postgresql", 2),
-        pytest.param("postgresql", 60, marks=pytest.mark.soak, id="postgresql-many"),
-        pytest.param("sqlite", 60, marks=pytest.mark.soak, id="sqlite-many"),
+        ("postgresql", "examples,fuzzing", 5),
+        pytest.param("postgresql", "examples,coverage,fuzzing", 60, marks=pytest.mark.soak, id="postgresql-many"),
+        pytest.param("sqlite", "examples,coverage,fuzzing", 60, marks=pytest.mark.soak, id="sqlite-many"),
     ],
 )
 def test_no_operation_fails_or_answers_what_is_not_documented(
-    fresh_server: FreshServer, tmp_path: Path, kind: str, examples: int
+    fresh_server: FreshServer, tmp_path: Path, kind: str, phases: str, examples: int
 ) -> None:
     """First with a device that exists, then with ids of any kind and the operation that ends the session."""
     server = fresh_server(kind, ROOST_ACCESS_TOKEN_EXPIRE_MINUTES="120")
@@ -52,7 +52,7 @@ def test_no_operation_fails_or_answers_what_is_not_documented(
         speaking, doomed = register_device(user), register_device(user)
         (tmp_path / "schemathesis.toml").write_text(_REAL_IDS.format(speaking=speaking.id, doomed=doomed.id))
         ending = [part for path in _ENDING_THE_SESSION for part in ("--exclude-path", path)]
-        _run(server, user, speaking, tmp_path, examples, "--phases", "examples,coverage,fuzzing", *ending)
+        _run(server, user, speaking, tmp_path, examples, "--phases", phases, *ending)
         (tmp_path / "schemathesis.toml").unlink()
         _run(server, user, speaking, tmp_path, examples, "--phases", "fuzzing")
         _assert_reached(server)

@@ -9,7 +9,9 @@ from tests.roost_server import RoostServer
 
 
 def say(server: RoostServer, device: RegisteredDevice) -> None:
-    answer = httpx2.post(f"{server.url}/api/v1/telemetry", json={"n": 1}, headers=device.headers, trust_env=False)
+    answer = httpx2.post(
+        f"{server.url}/api/v1/telemetry", json={"n": 1}, headers=device.headers, trust_env=False, verify=False
+    )
     assert answer.status_code == 201, answer.text
 
 

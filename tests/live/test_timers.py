@@ -45,7 +45,9 @@ class Hub:
     async def start(self) -> None:
         self._task = asyncio.create_task(self._server.serve())
         await until(lambda: self._server.started, timeout_s=20)
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False
+        ) as client:
             answer = await client.post("/auth/login", json={"identifier": "admin", "password": PASSWORD})
         self.token = answer.json()["access_token"]
 

@@ -38,7 +38,7 @@ def test_without_its_database_the_hub_is_alive_but_not_ready(
     own_postgres: PostgresCluster, fresh_server: FreshServer
 ) -> None:
     server = fresh_server(own_postgres.create_database())
-    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False) as client:
         assert client.get("/readyz").status_code == 200
         own_postgres.stop()
         wait_until(lambda: client.get("/readyz").status_code == 503, timeout_s=20)
@@ -58,7 +58,7 @@ def test_without_its_database_the_hub_is_alive_but_not_ready(
 
 def test_too_little_room_on_the_disk(fresh_server: FreshServer) -> None:
     server = fresh_server(ROOST_MIN_FREE_DISK_MIB=str(2**40))
-    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False) as client:
         refusal = client.get("/readyz")
         assert refusal.status_code == 503
         [error] = refusal.json()["errors"]
@@ -71,7 +71,7 @@ def test_a_log_that_cannot_be_written(
     fresh_server: FreshServer, database_kind: DatabaseKind, postgres: PostgresCluster
 ) -> None:
     server = fresh_server(database_kind, ROOST_HOST_DEVICE="false")
-    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False) as client:
         # Nothing has been sent: the check tries for itself.
         assert client.get("/readyz").json()["checks"]["log"]["detail"].endswith("read and written.")
     server.stop()
@@ -82,7 +82,7 @@ def test_a_log_that_cannot_be_written(
         spoil = "DROP TABLE telemetry.probe; CREATE VIEW telemetry.probe AS SELECT 1 AS id, 1 AS n"
         postgres.execute(spoil, database=server.database_url.rpartition("/")[2])
     server.start()
-    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False) as client:
         refusal = client.get("/readyz")
         assert refusal.status_code == 503
         assert [error["pointer"] for error in refusal.json()["errors"]] == ["/checks/log"]

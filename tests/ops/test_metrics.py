@@ -32,7 +32,7 @@ def test_prometheus_understands_every_line(client: httpx2.Client) -> None:
     again = list(parse_openmetrics(newer.text))  # type: ignore[no-untyped-call]
     assert {family.name for family in again} == {family.name for family in families}
     # Without the prefix as well, where a scraper looks first.
-    twin = httpx2.get(f"{str(client.base_url).removesuffix('/api/v1/')}/metrics", trust_env=False)
+    twin = httpx2.get(f"{str(client.base_url).removesuffix('/api/v1/')}/metrics", trust_env=False, verify=False)
     assert twin.status_code == 200
 
 
@@ -41,7 +41,9 @@ def test_the_figures_follow_what_happens(server: RoostServer, client: httpx2.Cli
     with register_user(server) as user:
         device = register_device(user)
         for payload, status in (({"t": 1}, 201), ({"e" * 70: 1}, 422)):
-            sent = httpx2.post(f"{server.url}/telemetry", json=payload, headers=device.headers, trust_env=False)
+            sent = httpx2.post(
+                f"{server.url}/telemetry", json=payload, headers=device.headers, trust_env=False, verify=False
+            )
             assert sent.status_code == status
         refused = sent.json()["code"]
 
@@ -60,7 +62,7 @@ def test_the_figures_follow_what_happens(server: RoostServer, client: httpx2.Cli
 
 def test_closed_it_asks_for_the_whole_installation(fresh_server: FreshServer) -> None:
     server = fresh_server(ROOST_SYSTEM_PUBLIC="false")
-    with httpx2.Client(base_url=server.url, trust_env=False) as anonymous:
+    with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as anonymous:
         refused = anonymous.get("/metrics")
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -74,5 +76,5 @@ def test_closed_it_asks_for_the_whole_installation(fresh_server: FreshServer) ->
         # What a scraper uses: a token that can do this and nothing else.
         token = admin.post("/auth/api-tokens", json={"name": "prometheus", "scopes": ["ops:read"]}).json()["token"]
         headers = {"Authorization": f"Bearer {token}"}
-        assert httpx2.get(f"{server.url}/metrics", headers=headers, trust_env=False).status_code == 200
-        assert httpx2.get(f"{server.url}/devices", headers=headers, trust_env=False).status_code == 403
+        assert httpx2.get(f"{server.url}/metrics", headers=headers, trust_env=False, verify=False).status_code == 200
+        assert httpx2.get(f"{server.url}/devices", headers=headers, trust_env=False, verify=False).status_code == 403

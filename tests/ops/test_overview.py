@@ -34,7 +34,11 @@ def staff(server: RoostServer, admin: UserClient) -> Iterator[UserClient]:
     made = admin.post("/admin/users", json={"email": email, "password": password, "role": "staff"})
     assert made.status_code == 201, made.text
     session = httpx2.post(
-        f"{server.url}/auth/login", json={"email": email, "password": password}, timeout=30, trust_env=False
+        f"{server.url}/auth/login",
+        json={"email": email, "password": password},
+        timeout=30,
+        trust_env=False,
+        verify=False,
     )
     with UserClient(server, email, password, session.json()) as somebody:
         yield somebody
@@ -58,7 +62,9 @@ def wait_for(caller: httpx2.Client, condition: Callable[[dict[str, Any]], bool],
 
 
 def send(server: RoostServer, device: RegisteredDevice, *payloads: Any) -> list[int]:
-    with httpx2.Client(base_url=server.url, headers=device.headers, timeout=30, trust_env=False) as sender:
+    with httpx2.Client(
+        base_url=server.url, headers=device.headers, timeout=30, trust_env=False, verify=False
+    ) as sender:
         return [sender.post("/telemetry", json=payload).status_code for payload in payloads]
 
 
@@ -75,7 +81,7 @@ def test_what_happens_is_seen(server: RoostServer, staff: UserClient) -> None:
     with register_user(server) as owner:
         silent, speaking = register_device(owner), register_device(owner)
         waiting = httpx2.post(
-            f"{server.url}/devices/hello", json={"device_uid": f"new-{uuid.uuid4()}"}, trust_env=False
+            f"{server.url}/devices/hello", json={"device_uid": f"new-{uuid.uuid4()}"}, trust_env=False, verify=False
         )
         assert waiting.status_code == 200, waiting.text
         assert send(server, speaking, {"t": 1}, {"t": 2}, {"t": {}, "e" * 70: 1}) == [201, 201, 422]
@@ -167,7 +173,9 @@ def test_a_token_for_one_organization_sees_that_one_only(server: RoostServer, ad
         made = admin.post("/auth/api-tokens", json=wanted)
         assert made.status_code == 201, made.text
         headers = {"Authorization": f"Bearer {made.json()['token']}"}
-        with httpx2.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30, trust_env=False) as watcher:
+        with httpx2.Client(
+            base_url=f"{server.url}/api/v1", headers=headers, timeout=30, trust_env=False, verify=False
+        ) as watcher:
             assert watcher.get("/ops/overview").status_code == 403
             houses = watcher.get("/ops/houses").json()
             assert {house["organization_id"] for house in houses} == {owner_organization}

@@ -53,13 +53,13 @@ def test_metrics_have_defaults_and_limits(client: httpx2.Client) -> None:
 
 def test_a_long_sampling_window_holds_nobody_up(server: RoostServer) -> None:
     def sample() -> None:
-        httpx2.get(f"{server.url}/system/metrics?sample_ms=1500&top_n=20", timeout=20, trust_env=False)
+        httpx2.get(f"{server.url}/system/metrics?sample_ms=1500&top_n=20", timeout=20, trust_env=False, verify=False)
 
     windows = [threading.Thread(target=sample) for _ in range(6)]
     for window in windows:
         window.start()
     slowest = 0.0
-    with httpx2.Client(base_url=server.url, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as client:
         while any(window.is_alive() for window in windows):
             began = time.monotonic()
             assert client.get("/healthz").status_code == 200
@@ -79,7 +79,7 @@ def test_temperature_and_version(client: httpx2.Client, server: RoostServer) -> 
 
 
 def test_on_loopback_the_system_is_public_for_this_machine_only(server: RoostServer) -> None:
-    with httpx2.Client(base_url=server.url, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as client:
         for path in SYSTEM:
             assert client.get(path).status_code == 200
             for name, value in {"Host": "hub.example.org", "X-Forwarded-For": "192.0.2.1", "Via": "1.1 proxy"}.items():
@@ -102,7 +102,7 @@ def test_the_setting_decides_and_the_address_otherwise(
     fresh_server: FreshServer, environment: dict[str, str], public: bool
 ) -> None:
     server = fresh_server(**environment)
-    with httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False) as client:
+    with httpx2.Client(base_url=f"{server.url}/api/v1", trust_env=False, verify=False) as client:
         for path in SYSTEM:
             assert client.get(path).status_code == (200 if public else 401)
         for path in HEALTH:

@@ -53,9 +53,11 @@ def test_requests_statements_and_commits_become_spans(
         device = register_device(user)
         headers = {"traceparent": f"00-{trace_id}-{parent_id}-01"}
         assert user.get(f"/devices/{device.id}", headers=headers).status_code == 200
-        sent = httpx2.post(f"{server.url}/telemetry", json={"t": 1}, headers=device.headers, trust_env=False)
+        sent = httpx2.post(
+            f"{server.url}/telemetry", json={"t": 1}, headers=device.headers, trust_env=False, verify=False
+        )
         assert sent.status_code == 201
-        httpx2.get(f"{server.url}/healthz", trust_env=False)
+        httpx2.get(f"{server.url}/healthz", trust_env=False, verify=False)
 
     request = wait_for_span(collector, "GET /api/v1/devices/{device_id}")
     seen = attributes_of(request)

@@ -46,9 +46,9 @@ def test_the_wheel_runs_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     )
     server = RoostServer(tmp_path / "empty", program=environment / "bin" / "roost").start()
     try:
-        root = httpx2.get(f"{server.url}/", trust_env=False)
+        root = httpx2.get(f"{server.url}/", trust_env=False, verify=False)
         assert root.json()["name"]
-        page = httpx2.get(f"{server.url}/app/", trust_env=False)
+        page = httpx2.get(f"{server.url}/app/", trust_env=False, verify=False)
         assert page.status_code == 200
         assert '<div id="app"' in page.text
     finally:

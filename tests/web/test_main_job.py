@@ -134,7 +134,7 @@ def _send(device: httpx2.Client, token: str, value: float) -> None:
 
 @contextmanager
 def _device_http(server: RoostServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as device:
+    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False, verify=False) as device:
         yield device
 
 

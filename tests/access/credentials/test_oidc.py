@@ -29,7 +29,7 @@ class Setup:
 
     def browser(self) -> httpx2.Client:
         """Cookies of one's own."""
-        return httpx2.Client(base_url=f"{self.hub.url}/api/v1", trust_env=False, timeout=30)
+        return httpx2.Client(base_url=f"{self.hub.url}/api/v1", trust_env=False, verify=False, timeout=30)
 
     def walk(self, browser: httpx2.Client, url: str = "/auth/oidc/start") -> str:
         """Follow every redirect until the web app's; its address, from the path on."""
@@ -231,7 +231,7 @@ def test_without_a_provider(client: httpx2.Client, user: UserClient) -> None:
 def test_a_provider_that_is_away(fresh_server: FreshServer) -> None:
     issuer = f"http://127.0.0.1:{free_port()}"
     hub = fresh_server(**CLIENT, ROOST_OIDC_ISSUER=issuer)
-    with httpx2.Client(base_url=f"{hub.url}/api/v1", trust_env=False) as client:
+    with httpx2.Client(base_url=f"{hub.url}/api/v1", trust_env=False, verify=False) as client:
         assert client.get("/auth/oidc/start").headers["location"] == "/app/signin?error=oidc_unavailable"
         with register_user(hub) as user:
             assert_problem(client.post("/auth/oidc/link", headers=dict(user.headers)), 503, "oidc_unavailable")

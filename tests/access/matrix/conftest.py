@@ -53,7 +53,7 @@ class Worlds:
         return server
 
     def _client(self) -> httpx2.Client:
-        return self._ending.enter_context(httpx2.Client(timeout=30, trust_env=False))
+        return self._ending.enter_context(httpx2.Client(timeout=30, trust_env=False, verify=False))
 
 
 @pytest.fixture(scope="session")

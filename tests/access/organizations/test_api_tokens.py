@@ -13,7 +13,7 @@ def script(user: UserClient, *scopes: str, organization_id: int | None = None) -
     answer = user.post("/auth/api-tokens", json=body)
     assert answer.status_code == 201, answer.text
     headers = {"Authorization": f"Bearer {answer.json()['token']}"}
-    return httpx2.Client(base_url=user.base_url, headers=headers, timeout=30, trust_env=False)
+    return httpx2.Client(base_url=user.base_url, headers=headers, timeout=30, trust_env=False, verify=False)
 
 
 EVERYTHING = ("organization:read", "organization:write", "users:read", "users:write")

@@ -35,6 +35,7 @@ def test_an_invitation_by_mail(mail_server: MailServer, fresh_server: FreshServe
             f"{server.url}/api/v1/invitations/accept",
             json={"token": token, "password": PASSWORD},
             trust_env=False,
+            verify=False,
         )
         assert accepted.status_code == 201, accepted.text
         made = owner.post("/users", json={"email": "joan@example.org"}).json()
