@@ -88,7 +88,7 @@ from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
 from roost.telemetry.transfer import endpoints as transfer_files
-from roost.telemetry.transfer.service import Transfers
+from roost.telemetry.transfer.service import IMPORTED, Transfers
 
 if TYPE_CHECKING:
     from roost.worker import Process
@@ -302,6 +302,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue)
     state.ingest, state.store = telemetry.ingest, telemetry.store
     state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
+    rooms.callback(state.bus.subscribe(IMPORTED, state.transfers.on_imported))
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
     if state.process is not None:

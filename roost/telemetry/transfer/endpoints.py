@@ -1,23 +1,21 @@
 """Telemetry as a file, out of the hub and in, within the caller's reach."""
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from roost.access.audit.log import Actor, Deed, record
+from roost.access.audit.log import Actor, Deed
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
-from roost.core.clock import Clock, rfc3339_from_ms
-from roost.core.database import Database, ReadSession
+from roost.core.clock import Clock
+from roost.core.database import ReadSession
 from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
-from roost.devices.models import Device
 from roost.devices.repository import get_device
 from roost.telemetry.answers import reading_the_log
 from roost.telemetry.parameters import SensorTypes, TimeSpan
@@ -27,7 +25,6 @@ from roost.telemetry.transfer.wanted import MEDIA_TYPES, Events, Format, Positio
 
 router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
 
-LAST_MS = 253_402_300_800_000  # where the times end that can be written: the year 10000
 Reader = Annotated[UserPrincipal, requires(READ)]
 # What a device holds is changed by those who may change the device: whoever runs it brings its history along.
 Writer = Annotated[UserPrincipal, requires(WRITE)]
@@ -98,14 +95,10 @@ async def export_telemetry(
     """
     devices = [await get_device(session, user, one, READ) for one in device_id or ()]
     transfers: Transfers = request.app.state.transfers
-    database: Database = request.app.state.database
+    owners = {device.organization_id for device in devices}
+    deed = Deed("", Actor.of(user), organization_id=owners.pop() if len(owners) == 1 else None)
     with reading_the_log():
-        pieces = await transfers.export(user, wanted, device_id or (), home_id)
-    try:
-        await _record(database, user, wanted, devices, home_id)
-    except BaseException:
-        await pieces.aclose()
-        raise
+        pieces = await transfers.export(user, deed, wanted, device_id or (), home_id)
     clock: Clock = request.app.state.clock
     kind = "readings" if isinstance(wanted, Readings) else "events"
     name = f"roost-{kind}-{clock.now():%Y-%m-%d}.{wanted.format}"
@@ -121,42 +114,10 @@ async def import_telemetry(request: Request, *, user: Writer) -> ImportOut:
     with the reason and keeps no other from being stored. There is no limit but that of a body's size, 1 MiB.
     """
     transfers: Transfers = request.app.state.transfers
-    database: Database = request.app.state.database
     with reading_the_log():
-        taken = await transfers.take(user, await request.body())
-    if taken.stored:
-        details = {"stored": taken.stored, "known": taken.known, "device_ids": taken.device_ids}
-        deed = Deed("telemetry.imported", Actor.of(user), object_kind="telemetry", details=details)
-        async with database.write() as session:
-            record(session, deed)
+        taken = await transfers.take(user, Actor.of(user), await request.body())
     refused = [RefusedLine(line=number, detail=detail) for number, detail in taken.refused]
     return ImportOut(stored=taken.stored, known=taken.known, refused=refused)
-
-
-async def _record(
-    database: Database,
-    user: UserPrincipal,
-    wanted: Readings | Events,
-    devices: Sequence[Device],
-    home_id: int | None,
-) -> None:
-    owners = {device.organization_id for device in devices}
-    deed = Deed(
-        "telemetry.exported",
-        Actor.of(user),
-        organization_id=owners.pop() if len(owners) == 1 else None,
-        object_kind="telemetry",
-        details={
-            "what": "readings" if isinstance(wanted, Readings) else "events",
-            "format": wanted.format,
-            "device_ids": [device.id for device in devices],
-            "home_id": home_id,
-            "from": rfc3339_from_ms(wanted.since) if wanted.since else None,
-            "to": rfc3339_from_ms(wanted.until) if wanted.until < LAST_MS else None,
-        },
-    )
-    async with database.write() as session:
-        record(session, deed)
 
 
 def _position(text: str | None) -> Position | None:

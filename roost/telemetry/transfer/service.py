@@ -3,10 +3,13 @@
 import asyncio
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from roost.access.principals import UserPrincipal
-from roost.core.clock import Clock
+from roost.access.audit.log import Actor, Deed, record
+from roost.access.principals import Grant, UserPrincipal
+from roost.core import outbox
+from roost.core.clock import Clock, rfc3339_from_ms
 from roost.core.database import Database
 from roost.core.errors import CutShort
 from roost.devices.repository import list_by_uids, list_uids
@@ -19,6 +22,12 @@ DEVICES_AT_ONCE = 5_000
 UIDS_AT_ONCE = 500
 # Turning readings into bytes takes a core: beside this many, the others wait for their turn.
 ENCODED_AT_ONCE = 2
+
+
+# Whoever runs the command line reaches everything.
+OPERATOR = UserPrincipal(0, "", "", None, (Grant("admin", None),))
+IMPORTED = "telemetry.imported"
+LAST_MS = 253_402_300_800_000  # where the times end that can be written: the year 10000
 
 
 class Taken(NamedTuple):
@@ -41,23 +50,47 @@ class Transfers:
         self._taking = asyncio.Lock()
 
     async def export(
-        self, principal: UserPrincipal, wanted: Readings | Events, device_ids: Sequence[int], home_id: int | None
-    ) -> AsyncGenerator[bytes, None]:
+        self, principal: UserPrincipal, deed: Deed, wanted: Readings | Events, device_ids: Sequence[int] = (),
+        home_id: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:  # fmt: skip
         """The bytes of a file of what the principal may read, of these devices or (none named) of all.
+
+        The deed goes into the audit log, with what was asked for.
 
         Raises:
             LogUnavailable: nothing can be read now.
             CutShort: while the file is read; what came is not all.
         """
         pieces = await self._file(principal, wanted, device_ids, home_id)
-        first = await anext(pieces)
+        try:
+            first = await anext(pieces)
+            details = {**_said(wanted), "device_ids": list(device_ids), "home_id": home_id}
+            async with self._database.write() as session:
+                record(session, replace(deed, action="telemetry.exported", object_kind="telemetry", details=details))
+        except BaseException:
+            await pieces.aclose()
+            raise
         return _whole_or_cut_short(first, pieces)
 
-    async def take(self, principal: UserPrincipal, body: bytes) -> Taken:
+    async def take(self, principal: UserPrincipal, actor: Actor, body: bytes) -> Taken:
         """Stores what is new in these lines of a file, for devices that the principal may write to.
 
         Raises LogUnavailable; what is stored by then is known when the lines come again.
         """
+        taken = await self._take(principal, body)
+        if taken.stored:
+            details = {"stored": taken.stored, "known": taken.known, "device_ids": taken.device_ids}
+            async with self._database.write() as session:
+                record(session, Deed("telemetry.imported", actor, object_kind="telemetry", details=details))
+                outbox.add(session, IMPORTED, {"device_ids": taken.device_ids})
+        return taken
+
+    def on_imported(self, subject: str, message: dict[str, Any]) -> None:  # noqa: ARG002 - the bus's signature
+        """Another process has stored history: what is known here of these devices' newest values may be old."""
+        for device_id in message["device_ids"]:
+            self._store.forget(device_id)
+
+    async def _take(self, principal: UserPrincipal, body: bytes) -> Taken:
         lines = await _load("roost.telemetry.transfer.lines")
         intake = await _load("roost.telemetry.transfer.intake")
         now = self._clock.now_ms()
@@ -76,8 +109,7 @@ class Transfers:
             try:
                 (stored, known), too_large = await intake.take(self._log, by_device, now)
             finally:
-                for device_id in by_device:
-                    self._store.forget(device_id)
+                self.on_imported(IMPORTED, {"device_ids": by_device})
         return Taken(stored, known, sorted([*refused, *too_large]), sorted(by_device))
 
     async def _named(self, principal: UserPrincipal, uids: Sequence[str]) -> dict[str, list[int]]:
@@ -116,6 +148,15 @@ class Transfers:
             if len(page) < DEVICES_AT_ONCE:
                 return
             from_id = page[-1][0] + 1
+
+
+def _said(wanted: Readings | Events) -> dict[str, Any]:
+    return {
+        "what": "readings" if isinstance(wanted, Readings) else "events",
+        "format": wanted.format,
+        "from": rfc3339_from_ms(wanted.since) if wanted.since else None,
+        "to": rfc3339_from_ms(wanted.until) if wanted.until < LAST_MS else None,
+    }
 
 
 async def _whole_or_cut_short(first: bytes, rest: Any) -> AsyncGenerator[bytes, None]:
