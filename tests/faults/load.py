@@ -89,9 +89,10 @@ class Sender(Protocol):
 class HttpSender:
     """Posts single messages and batches, one at a time, on one connection while it lasts."""
 
-    def __init__(self, server: RoostServer, device: RegisteredDevice, seed: int) -> None:
+    def __init__(self, server: RoostServer, device: RegisteredDevice, seed: int, pause_s: float = 0.0) -> None:
         self.ledger = Ledger(device)
         self.quiet = False
+        self._pause_s = pause_s
         self.statuses: Counter[int] = Counter()
         self.retry_after: set[str | None] = set()
         self._url = f"{server.url}/api/v1/telemetry"
@@ -109,6 +110,8 @@ class HttpSender:
                 elif not await self._post(client, numbers):
                     self.ledger.again(numbers)
                     await asyncio.sleep(_RETRY_S)
+                elif self._pause_s:
+                    await asyncio.sleep(self._pause_s)
 
     async def _post(self, client: httpx2.AsyncClient, numbers: list[int]) -> bool:
         documents = [self.ledger.document(number) for number in numbers]
@@ -121,7 +124,7 @@ class HttpSender:
             self.ledger.again(numbers)
             raise
         self.statuses[answer.status_code] += 1
-        if answer.status_code == 201:
+        if answer.status_code in {201, 202}:
             self.ledger.acknowledged.update(numbers)
             return True
         if answer.status_code == 503:
@@ -134,7 +137,9 @@ class HttpSender:
 class MqttSender:
     """Publishes with QoS 1, up to 16 unanswered at a time; connects again whenever the connection ends."""
 
-    def __init__(self, server: RoostServer, device: RegisteredDevice, version: int) -> None:
+    def __init__(
+        self, server: RoostServer, device: RegisteredDevice, version: int, pause_s: float = _PAUSE_S / 4
+    ) -> None:
         self.ledger = Ledger(device)
         self.quiet = False
         self.connections = 0
@@ -142,6 +147,7 @@ class MqttSender:
         self.in_flight: dict[int, int] = {}
         self._server = server
         self._version = version
+        self._pause_s = pause_s
         self._topic = f"devices/{device.id}/telemetry"
         self._packet_ids = itertools.cycle(range(1, 65_536))
 
@@ -178,7 +184,7 @@ class MqttSender:
                     body = _encode(self.ledger.document(number))
                     packets.append(wire.publish(self._topic, body, packet_id, version=self._version))
                 await client.send(*packets)
-                await asyncio.sleep(_PAUSE_S / 4)
+                await asyncio.sleep(self._pause_s)
 
     async def _read(self, client: RawClient, writing: "asyncio.Task[None]") -> None:
         try:

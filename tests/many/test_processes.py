@@ -28,10 +28,9 @@ class Hub(NamedTuple):
 
 @pytest.fixture(scope="module")
 def hub(processes: Processes) -> Hub:
-    rate = {"ROOST_TELEMETRY_RATE": "30"}
     # One that sets the database up, so that the others find it done.
-    first = processes.start("api", **rate)
-    others = processes.start("api", "mqtt", "mqtt", "worker", "worker", **rate)
+    first = processes.start("api", ROOST_TELEMETRY_RATE="30")
+    others = processes.start("api", "mqtt", "mqtt", "worker", "worker", ROOST_TELEMETRY_RATE="30")
     return Hub([*first, others[0]], others[1:3], others[3:])
 
 
