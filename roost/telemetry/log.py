@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from roost.telemetry.frames import Frame, Summary
 
 _decode_document = msgspec.json.Decoder(dict[str, Any]).decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode_units = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -121,8 +122,9 @@ def has_own_time(row: Row) -> bool:
 
 
 def mark_of(row: Row) -> tuple[int, int, str | None, bytes]:
-    """What is equal in all copies of a message that has its own time."""
-    return row.device_id, row.observed_at, row.event_type, row.payload
+    """What is equal in all copies of a message that has its own time; the order of its readings says nothing."""
+    content = row.payload if row.event_type is not None else _encode_sorted(_decode_document(row.payload))
+    return row.device_id, row.observed_at, row.event_type, content
 
 
 def without_resends(rows: Iterable[Row]) -> list[Row]:

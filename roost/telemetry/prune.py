@@ -1,19 +1,34 @@
 """Deleting from the slices of a folder, also while a hub is writing to it."""
 
+import importlib
 from pathlib import Path
 
 import apsw
 
 from roost.telemetry import slices
+from roost.telemetry.blocks.file import FILE
 
 CHUNK = 5_000
 
 
 def prune_folder(folder: Path, before: int) -> int:
-    """Deletes what was observed before `before` (ms); whole slices where that is possible. The number of messages."""
+    """Deletes what was observed before `before` (ms) from slices and blocks. The number of messages."""
+    deleted = prune_slices(folder, before)
+    if (folder / FILE).exists():
+        # After the slices: what is sealed in the meantime is found here.
+        changes = importlib.import_module("roost.telemetry.blocks.changes")
+        deleted += changes.prune_blocks(folder, before)
+    return deleted
+
+
+def prune_slices(folder: Path, before: int) -> int:
+    """The same for the slices alone; whole files where that is possible."""
     deleted = 0
     for path in sorted(folder.glob("head_*.db")):
-        connection = slices.connect(path)
+        try:
+            connection = slices.connect(path)
+        except apsw.CantOpenError:
+            continue  # sealed just now
         try:
             if not connection.pragma("user_version"):
                 continue  # a hub is just creating it
@@ -26,7 +41,7 @@ def prune_folder(folder: Path, before: int) -> int:
         finally:
             connection.close()
         if whole:
-            remove_slice(path)
+            slices.remove(path)
     return deleted
 
 
@@ -34,7 +49,7 @@ def delete_rows(connection: apsw.Connection, condition: str, value: int) -> int:
     """Deletes in short transactions, so that a hub that writes to the same slice waits for milliseconds at most."""
     deleted = 0
     while True:
-        with connection:
+        with slices.writing(connection):
             connection.execute(
                 f"DELETE FROM head WHERE id IN (SELECT id FROM head WHERE {condition} LIMIT {CHUNK})",  # noqa: S608
                 (value,),
@@ -42,10 +57,5 @@ def delete_rows(connection: apsw.Connection, condition: str, value: int) -> int:
             changes = connection.changes()
         deleted += changes
         if changes < CHUNK:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            slices.move_to_place(connection)
             return deleted
-
-
-def remove_slice(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)

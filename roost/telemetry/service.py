@@ -12,6 +12,7 @@ from roost.devices.presence import Presence
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.sealer import Sealer
 from roost.telemetry.sqlite_log import SqliteLog
 
 logger = logging.getLogger(__name__)
@@ -36,15 +37,21 @@ class Telemetry:
         self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None)
         self.store = TelemetryStore(self.log, clock)
         self._bus = bus
+        # On PostgreSQL others look after what is stored.
+        self._sealer = Sealer(self.log, settings.data_dir / "telemetry") if isinstance(self.log, SqliteLog) else None
 
     async def start(self) -> None:
         await self.log.open()
+        if self._sealer is not None:
+            self._sealer.start()
         self.ingest.subscribe(self.store.note)
         self.ingest.start()
         self._bus.subscribe("device.deleted", self._on_deleted)
 
     async def stop(self) -> None:
         await self.ingest.stop()
+        if self._sealer is not None:
+            await self._sealer.stop()
         await self.log.close()
 
     async def _on_deleted(self, subject: str, message: dict[str, Any]) -> None:  # noqa: ARG002 - the bus's signature

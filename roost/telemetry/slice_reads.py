@@ -1,31 +1,47 @@
-"""Reading messages back from slices, in threads of their own so that a long look never holds up an append."""
+"""Reading messages back, in threads of their own so that a long look never holds up an append.
+
+Slices and blocks are read as one: first a snapshot of the blocks, which say whose messages of a slice they hold, then
+the slices but for these. A slice that has vanished in between was sealed or pruned, so everything is read again.
+"""
 
 import asyncio
+import importlib
 import json
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
 from roost.telemetry import slices
+from roost.telemetry.blocks import file
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from roost.telemetry.frames import Frame, Summary
 
 T = TypeVar("T")
 
+THREADS = 2
 CONNECTIONS = 32
 _SELECT = "SELECT h.id, h.device_id, h.observed_at, h.received_at, h.event_type, h.payload, h.units, h.message_id FROM"
 
 
 class SliceReader:
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(2, "telemetry-read")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._threads = ThreadPoolExecutor(THREADS, "telemetry-read")
         self._local = threading.local()
         self._all: list[apsw.Connection] = []
+        self._removals = 0
 
     async def recent(
         self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, wanted: MessageFilter
@@ -36,37 +52,78 @@ class SliceReader:
         self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
     ) -> list[Row]:
         """Messages of the time span by time and arrival, at most `limit` of the newest."""
-        found = await self._run(self._between, parts, device_id, (since, until), limit, "DESC")
-        return found[-limit:]
+        return await self._run(self._between, parts, device_id, (since, until), limit)
 
-    async def earliest(
-        self, parts: Sequence[slices.Slice], device_id: int, since: int, until: int, limit: int
-    ) -> list[Row]:
-        """The same with the oldest."""
-        found = await self._run(self._between, parts, device_id, (since, until), limit, "ASC")
-        return found[:limit]
+    async def pieces(
+        self,
+        parts: Sequence[slices.Slice],
+        device_id: int,
+        span: tuple[int, int],
+        keys: Sequence[str],
+        whole: Callable[[int, int], bool] | None,
+    ) -> "tuple[list[Frame | Summary], int]":
+        """The first pieces of the time span, and where to go on (ms)."""
+        return await self._run(partial(self._pieces, keys=keys, whole=whole), parts, device_id, span)
 
     async def find(self, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         return await self._run(self._find, parts, row_id)
+
+    def let_go(self) -> None:
+        """Files of slices have been removed: closes them, on each thread before it reads again."""
+        self._removals += 1
+        for _ in range(THREADS):
+            self._threads.submit(self._close_removed)
 
     def close(self) -> None:
         self._threads.shutdown()
         for connection in self._all:
             connection.close()
 
-    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+    async def _run(self, work: "Callable[..., T]", *arguments: object) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._as_one, work, arguments)
         except (apsw.Error, OSError) as error:
             raise LogUnavailable(str(error)) from error
 
     # On a reader thread from here on.
 
-    def _connection(self, path: Path) -> apsw.Connection | None:
-        """A connection of this thread to a slice; None when the slice was pruned."""
+    def _as_one(self, work: Callable[..., T], arguments: Sequence[object]) -> T:
+        self._close_removed()
+        gone: set[Path] = set()
+        while True:
+            blocks = self._blocks()
+            with nullcontext() if blocks is None else file.snapshot(blocks):
+                view = _View(self, blocks)
+                found = work(view, *arguments)
+            if view.missing <= gone:
+                return found
+            gone |= view.missing
+
+    def _blocks(self) -> apsw.Connection | None:
+        blocks: apsw.Connection | None = getattr(self._local, "blocks", None)
+        if blocks is None:
+            blocks = self._local.blocks = file.connect(self._folder)
+            if blocks is not None:
+                self._all.append(blocks)
+        return blocks
+
+    def _cache(self) -> OrderedDict[Path, apsw.Connection]:
         cache: OrderedDict[Path, apsw.Connection] | None = getattr(self._local, "connections", None)
         if cache is None:
             cache = self._local.connections = OrderedDict()
+        return cache
+
+    def _close_removed(self) -> None:
+        if getattr(self._local, "removals", 0) == self._removals:
+            return
+        self._local.removals = self._removals
+        cache = self._cache()
+        for path in [path for path in cache if not path.exists()]:
+            cache.pop(path).close()
+
+    def connection(self, path: Path) -> apsw.Connection | None:
+        """A connection of this thread to a slice; None when its file is gone."""
+        cache = self._cache()
         if not path.exists():
             gone = cache.pop(path, None)
             if gone is not None:
@@ -74,7 +131,10 @@ class SliceReader:
             return None
         connection = cache.get(path)
         if connection is None:
-            connection = cache[path] = slices.connect(path)
+            try:
+                connection = cache[path] = slices.connect(path)
+            except apsw.CantOpenError:
+                return None
             self._all.append(connection)
             if len(cache) > CONNECTIONS:
                 cache.popitem(last=False)[1].close()
@@ -82,54 +142,131 @@ class SliceReader:
         return connection
 
     def _recent(
-        self, parts: Sequence[slices.Slice], device_ids: Sequence[int], limit: int, wanted: MessageFilter
+        self,
+        view: "_View",
+        parts: Sequence[slices.Slice],
+        device_ids: Sequence[int],
+        limit: int,
+        wanted: MessageFilter,
     ) -> list[Row]:
         found: list[Row] = []
         for part in reversed(parts):
-            connection = self._connection(part.path)
-            if connection is None:
+            connection = view.open(part)
+            left = view.unsealed(part, device_ids)
+            if connection is None or not left:
                 continue
-            opened, left = part.open, limit - len(found)
+            opened, room = part.open, limit - len(found)
             if opened is None:
-                found += _recent_closed(connection, device_ids, left, wanted)
+                found += _recent_closed(connection, left, room, wanted)
             else:
-                found += _recent_open(connection, _rows_of(opened, device_ids, wanted.before_id), left, wanted)
+                found += _recent_open(connection, _rows_of(opened, left, wanted.before_id), room, wanted)
             if len(found) >= limit:
                 break
-        return found
+        above = found[-1].id if len(found) >= limit else -1
+        if view.blocks is not None and file.arrived_after(view.blocks, device_ids, above):
+            found += _block_reads().recent(view.blocks, device_ids, limit, wanted, above)
+            found.sort(key=lambda row: -row.id)
+        return found[:limit]
 
     def _between(
-        self, parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int, order: str
+        self, view: "_View", parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int
     ) -> list[Row]:
-        """Of each slice the first `limit` messages in this order, all of them by time and arrival."""
+        found = _head_rows(view, parts, device_id, span, limit, newest=True)
         since, until = span
-        found: list[Row] = []
-        for part in parts:
-            opened = part.open
-            if opened is None and (part.last_observed_at < since or part.first_observed_at >= until):
-                continue
-            connection = self._connection(part.path)
-            if connection is None:
-                continue
-            tail = f"h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at {order}, h.id {order} LIMIT ?"
-            if opened is None:
-                sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", str(device_id)
-            else:
-                sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {tail}"
-                who = _as_json(opened.rows_of(device_id))
-            found += slices.as_rows(connection.execute(sql, (who, since, until, limit)))
-        found.sort(key=lambda row: (row.observed_at, row.id))
+        since = found[-limit].observed_at if len(found) >= limit else since
+        if view.blocks is not None and file.reach_into(view.blocks, device_id, since, until):
+            found += _block_reads().between(view.blocks, device_id, since, until, limit)
+            found.sort(key=_place)
+        return found[-limit:]
+
+    def _pieces(
+        self,
+        view: "_View",
+        parts: Sequence[slices.Slice],
+        device_id: int,
+        span: tuple[int, int],
+        *,
+        keys: Sequence[str],
+        whole: Callable[[int, int], bool] | None,
+    ) -> "tuple[list[Frame | Summary], int]":
+        def head(since: int, until: int, limit: int) -> list[Row]:
+            return _head_rows(view, parts, device_id, (since, until), limit, newest=False)[:limit]
+
+        found: tuple[list[Frame | Summary], int]
+        found = _block_reads().pieces(view.blocks, head, device_id, span, keys=keys, whole=whole)
         return found
 
-    def _find(self, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
+    def _find(self, view: "_View", parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         for part in reversed(parts):
-            connection = self._connection(part.path)
+            connection = view.open(part)
             if connection is None:
                 continue
             rows = slices.as_rows(connection.execute(f"{_SELECT} head h WHERE h.id = ?", (row_id,)))
             if rows:
                 return rows[0]
-        return None
+        if view.blocks is None or file.is_empty(view.blocks):
+            return None
+        found: Row | None = _block_reads().find(view.blocks, row_id)
+        return found
+
+
+class _View:
+    """Slices and blocks at one moment, for one read."""
+
+    def __init__(self, reader: SliceReader, blocks: apsw.Connection | None) -> None:
+        self.blocks = blocks
+        self.missing: set[Path] = set()
+        self._reader = reader
+        self._sealed: dict[int, set[int]] = {}
+
+    def open(self, part: slices.Slice) -> apsw.Connection | None:
+        connection = self._reader.connection(part.path)
+        if connection is None:
+            self.missing.add(part.path)
+        return connection
+
+    def unsealed(self, part: slices.Slice, device_ids: Sequence[int]) -> Sequence[int]:
+        """The devices whose messages of this slice are not in the blocks."""
+        if self.blocks is None:
+            return device_ids
+        sealed = self._sealed.get(part.number)
+        if sealed is None:
+            sealed = self._sealed[part.number] = file.sealed_devices(self.blocks, part.number)
+        return [device_id for device_id in device_ids if device_id not in sealed] if sealed else device_ids
+
+
+def _block_reads() -> "ModuleType":
+    """Loaded with the first use: numpy costs a hub that nobody asks for history 30 MB and a tenth of a second."""
+    return importlib.import_module("roost.telemetry.blocks.reads")
+
+
+def _head_rows(
+    view: _View, parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int, *, newest: bool
+) -> list[Row]:
+    """Of each slice at most `limit` messages, the newest or the oldest; all of them by time and arrival."""
+    order = "DESC" if newest else "ASC"
+    since, until = span
+    found: list[Row] = []
+    for part in parts:
+        opened = part.open
+        if opened is None and (part.last_observed_at < since or part.first_observed_at >= until):
+            continue
+        connection = view.open(part)
+        if connection is None or not view.unsealed(part, [device_id]):
+            continue
+        tail = f"h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at {order}, h.id {order} LIMIT ?"
+        if opened is None:
+            sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", str(device_id)
+        else:
+            sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {tail}"
+            who = _as_json(opened.rows_of(device_id))
+        found += slices.as_rows(connection.execute(sql, (who, since, until, limit)))
+    found.sort(key=_place)
+    return found
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row.observed_at, row.id
 
 
 def _where(wanted: MessageFilter) -> tuple[str, list[object]]:

@@ -4,9 +4,11 @@ An index while writing would cost five times the insert; so the open slice is re
 and the closed ones through an index that is built in one go.
 """
 
+import os
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +140,7 @@ def close_slice(path: Path) -> None:
     """Makes a slice that is no longer written quick to read. Idempotent; a crash in between is made good at start."""
     connection = connect(path)
     try:
-        with connection:
+        with writing(connection):
             connection.execute("CREATE INDEX IF NOT EXISTS head_device ON head(device_id, observed_at)")
             connection.execute(
                 "CREATE INDEX IF NOT EXISTS head_message ON head(device_id, message_id) WHERE message_id IS NOT NULL"
@@ -148,18 +150,70 @@ def close_slice(path: Path) -> None:
                 "UPDATE slice SET closed = 1, (first_observed_at, last_observed_at, last_received_at) ="
                 " (SELECT min(observed_at), max(observed_at), max(received_at) FROM head)"
             )
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        with suppress(apsw.BusyError):  # somebody is reading: the last one to leave moves it to its place
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
         connection.close()
+
+
+@contextmanager
+def writing(connection: apsw.Connection) -> Iterator[None]:
+    """A transaction that nobody else writes beside, from its beginning: what it reads is what it changes."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def is_closed(path: Path) -> bool:
+    """Whether a slice is no longer written and has its index. False for one that was removed just now."""
+    try:
+        connection = connect(path)
+    except apsw.CantOpenError:
+        return False
+    try:
+        return bool(connection.pragma("user_version") and connection.execute("SELECT closed FROM slice").get)
+    finally:
+        connection.close()
+
+
+def rows_of_device(connection: apsw.Connection, device_id: int) -> list[Row]:
+    """All messages of a device in a closed slice, by time and arrival."""
+    sql = f"SELECT {COLUMNS} FROM head WHERE device_id = ? ORDER BY observed_at, id"  # noqa: S608 - own words
+    return as_rows(connection.execute(sql, (device_id,)))
+
+
+def remove(path: Path) -> None:
+    """Removes the file of a slice, and what belongs to it."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """A file's name is on the disk only when this has returned."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def checkpoint(path: Path) -> None:
     """Moves what is committed from the write-ahead log to its place, without making the writer wait."""
     connection = connect(path)
     try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        move_to_place(connection)
     finally:
         connection.close()
+
+
+def move_to_place(connection: apsw.Connection) -> None:
+    """The same over a connection that is there already."""
+    with suppress(apsw.BusyError):  # somebody else is at it
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 def as_rows(cursor: Iterator[tuple[object, ...]]) -> list[Row]:

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,9 +22,13 @@ import msgspec
 
 from roost.core.clock import Clock
 from roost.telemetry import slices
+from roost.telemetry.blocks.file import FILE as BLOCKS_FILE
+from roost.telemetry.blocks.file import connect as connect_blocks
+from roost.telemetry.blocks.file import count_messages
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.message_ids import RESEND_WINDOW_MS, ClosedIds
 from roost.telemetry.messages import Message
-from roost.telemetry.prune import delete_rows, prune_folder, remove_slice
+from roost.telemetry.prune import delete_rows, prune_slices
 from roost.telemetry.slice_reads import SliceReader
 
 if TYPE_CHECKING:
@@ -38,8 +42,6 @@ SLICE_ROWS = 400_000
 SLICE_MESSAGE_IDS = 100_000
 CHECKPOINT_ROWS = 20_000
 SLICE_AGE_MS = 24 * 3600 * 1000
-RESEND_WINDOW_MS = 24 * 3600 * 1000
-RESEND_SLICES = 8
 LOCK_FILE = "lock"
 TIDYING_NICENESS = 10
 INSERT_SIZES = (1024, 128, 16, 4, 1)
@@ -76,10 +78,11 @@ class SqliteLog:
         self._opened: slices.OpenSlice
         self._writer = ThreadPoolExecutor(1, "telemetry-log")
         self._closer = ThreadPoolExecutor(1, "telemetry-close", initializer=_step_back)
-        self._reader = SliceReader()
-        self._probes: dict[int, apsw.Connection] = {}
+        self._reader = SliceReader(folder)
+        self._closed_ids = ClosedIds(folder)
         self._lock: int | None = None
         self._checkpointed_id = 0
+        self._on_closed: Callable[[], object] = lambda: None
 
     async def open(self) -> None:
         await self._on_writer(self._open_all)
@@ -109,27 +112,51 @@ class SqliteLog:
         until: int,
         *,
         keys: Sequence[str] = (),
-        whole: Callable[[int, int], bool] | None = None,  # noqa: ARG002 - rows have no summaries
+        whole: Callable[[int, int], bool] | None = None,
     ) -> "AsyncIterator[Frame | Summary]":
-        # Loaded with the first use: numpy costs a hub that nobody asks for history 30 MB and a tenth of a second.
-        head_frames = await asyncio.to_thread(importlib.import_module, "roost.telemetry.head_frames")
-        async for frame in head_frames.frames(self._earliest, device_id, since, until, keys):
-            yield frame
-
-    async def _earliest(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
-        return await self._reader.earliest(self._slices, device_id, since, until, limit)
+        while since < until:
+            found, since = await self._reader.pieces(self._slices, device_id, (since, until), keys, whole)
+            for piece in found:
+                yield piece
 
     async def find(self, message_id: int) -> Row | None:
         return await self._reader.find(self._slices, message_id)
 
     async def delete_device(self, device_id: int) -> None:
         await self._on_writer(self._delete_device, device_id)
+        await self._on_blocks("delete_device", device_id)
 
     async def prune(self, before: int) -> int:
-        return await self._on_writer(self._prune, before)
+        # First the slices, then the blocks: what is sealed in between is found by the second step.
+        deleted = await self._on_writer(self._prune_slices, before)
+        return deleted + await self._on_blocks("prune_blocks", before)
 
     async def size(self) -> tuple[int, int]:
         return await self._on_writer(self._size)
+
+    async def let_go(self) -> None:
+        """Slices may have been sealed: gives back the space of those that are gone."""
+        await self._on_writer(self._let_go)
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` on a thread of the log whenever a slice can be sealed."""
+        self._on_closed = callback
+
+    @property
+    def has_closed_slices(self) -> bool:
+        """Whether there is anything that could be sealed."""
+        return len(self._slices) > 1
+
+    async def _on_blocks(self, name: str, argument: int) -> int:
+        """Changes the blocks in a thread of its own, since it may have to wait for whoever is sealing."""
+        if not await asyncio.to_thread((self._folder / BLOCKS_FILE).exists):
+            return 0
+        changes = await asyncio.to_thread(importlib.import_module, "roost.telemetry.blocks.changes")
+        try:
+            changed: int = await asyncio.to_thread(getattr(changes, name), self._folder, argument)
+        except (apsw.Error, OSError) as error:
+            raise LogUnavailable(str(error)) from error
+        return changed
 
     async def _on_writer(self, work: Callable[..., T], *arguments: object) -> T:
         try:
@@ -144,11 +171,11 @@ class SqliteLog:
         # A synced file is lost all the same when the folder that it is in never reached the disk under its name.
         for folder in (self._folder.parent, self._folder.parent.parent):
             with suppress(PermissionError):
-                _sync_folder(folder)
+                slices.sync_folder(folder)
         self._take_folder()
         paths = sorted(self._folder.glob("head_*.db"))
         while paths and not slices.is_complete(paths[-1]):
-            remove_slice(paths.pop())
+            slices.remove(paths.pop())
         found = [self._adopt(path) for path in paths[:-1]]
         if paths:
             self._connection = slices.connect(paths[-1])
@@ -157,6 +184,7 @@ class SqliteLog:
         else:
             newest = self._start_slice(1, 1)
         self._slices = [*found, newest]
+        self._closed_ids.start(found)
         self._checkpointed_id = self._opened.next_id
         for part in found:
             if part.open is not None:
@@ -190,7 +218,7 @@ class SqliteLog:
     def _start_slice(self, number: int, first_id: int) -> slices.Slice:
         path = slices.slice_path(self._folder, number)
         self._connection = slices.create(path, first_id, self._clock.now_ms())
-        _sync_folder(self._folder)
+        slices.sync_folder(self._folder)
         self._opened = slices.OpenSlice(self._connection)
         return slices.Slice(number, path, open=self._opened)
 
@@ -271,27 +299,7 @@ class SqliteLog:
             )
             if found:
                 return True
-        return any(
-            self._probe(closed, device_id, message_id, since)
-            for closed in self._slices[-RESEND_SLICES - 1 : -1]
-            if closed.last_received_at >= since
-        )
-
-    def _probe(self, closed: slices.Slice, device_id: int, message_id: str, since: int) -> bool:
-        """Whether a closed slice has this message id; by the index, or while that is built by the ids in memory."""
-        if closed.open is not None and hash((device_id, message_id)) not in closed.open.message_ids:
-            return False
-        connection = self._probes.get(closed.number)
-        if connection is None:
-            if not closed.path.exists():
-                return False
-            connection = self._probes[closed.number] = slices.connect(closed.path)
-        return bool(
-            connection.execute(
-                "SELECT 1 FROM head WHERE device_id = ? AND message_id = ? AND received_at >= ? LIMIT 1",
-                (device_id, message_id, since),
-            ).get
-        )
+        return self._closed_ids.has(device_id, message_id, since)
 
     def _checkpoint_if_due(self) -> None:
         """A little at a time, so that closing a slice has no mountain of pages to sync beside the commits."""
@@ -321,8 +329,7 @@ class SqliteLog:
         full.first_observed_at, full.last_observed_at = opened.first_observed_at, opened.last_observed_at
         full.last_received_at = opened.last_received_at
         self._slices = [*self._slices, self._start_slice(full.number + 1, opened.next_id)]
-        for stale in [number for number in self._probes if number <= full.number - RESEND_SLICES]:
-            self._probes.pop(stale).close()
+        self._closed_ids.add(full)
         self._closer.submit(self._finish, full, connection)
 
     def _finish(self, closed: slices.Slice, written_by: apsw.Connection | None = None) -> None:
@@ -330,23 +337,26 @@ class SqliteLog:
             if written_by is not None:
                 # The last connection to go moves what is left of the write-ahead log to its place, with the interpreter
                 # held; so all of it is moved before.
-                written_by.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                slices.move_to_place(written_by)
                 written_by.close()
             slices.close_slice(closed.path)
             closed.open = None
+            self._on_closed()
         except apsw.CantOpenError:
             closed.open = None  # pruned in the meantime
         except (apsw.Error, OSError):
             logger.exception("could not index %s; it stays readable and is tried again at the next start", closed.path)
 
-    def _prune(self, before: int) -> int:
-        deleted = prune_folder(self._folder, before)
-        for gone in [part for part in self._slices[:-1] if not part.path.exists()]:
-            probe = self._probes.pop(gone.number, None)
-            if probe is not None:
-                probe.close()
-        self._slices = [*(part for part in self._slices[:-1] if part.path.exists()), self._slices[-1]]
+    def _prune_slices(self, before: int) -> int:
+        deleted = prune_slices(self._folder, before)
+        self._let_go()
         return deleted
+
+    def _let_go(self) -> None:
+        """Forgets the slices whose files are gone, pruned or sealed, so that nothing keeps their space."""
+        self._closed_ids.let_go()
+        self._slices = [*(part for part in self._slices[:-1] if part.path.exists()), self._slices[-1]]
+        self._reader.let_go()
 
     def _delete_device(self, device_id: int) -> None:
         for part in self._slices:
@@ -358,16 +368,20 @@ class SqliteLog:
                     connection.close()
 
     def _size(self) -> tuple[int, int]:
+        blocks = connect_blocks(self._folder)
+        messages = 0
+        if blocks is not None:
+            with closing(blocks):
+                messages = count_messages(blocks)
         paths = [part.path for part in self._slices if part.path.exists()]
         size = sum(file.stat().st_size for file in self._folder.iterdir())
-        return sum(_count(path) for path in paths), size
+        return messages + sum(_count(path) for path in paths), size
 
     def _close_connections(self) -> None:
-        for connection in [self._connection, *self._probes.values()]:
-            if connection is not None:
-                connection.close()
-        self._connection = None
-        self._probes.clear()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._closed_ids.close()
 
 
 def _count(path: Path) -> int:
@@ -382,11 +396,3 @@ def _step_back() -> None:
     """Lets the threads that answer somebody go first, where the system knows the priority of a thread."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), TIDYING_NICENESS)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,6 @@
 """What goes into a block comes out of it, or nothing does."""
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,19 +12,11 @@ from roost.telemetry.blocks.codec import DamagedBlock, decode, encode
 from roost.telemetry.blocks.stretch import Stretch, joined
 from roost.telemetry.blocks.summaries import decode_summary, encode_summary, summarise
 from roost.telemetry.columns import frame_of
-from roost.telemetry.frames import Frame
 from roost.telemetry.log import Row, without_resends
-from roost.telemetry.messages import Value
+from tests.telemetry.blocks.readings import as_sent, in_time, numbers, readings
 
 START = 1_790_000_000_000
 
-numbers = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.integers(-(2**63), 2**63 - 1),
-    st.booleans(),
-    st.sampled_from([0, 0.0, -0.0, 1, 1.0, True, 2**53, 2**53 + 1, 5e-324]),
-    st.integers(-3000, 3000).map(lambda cents: cents / 100),
-)
 documents = st.dictionaries(st.sampled_from(["a", "b.c", "Temperatur °C"]), numbers, min_size=1)
 units = st.none() | st.dictionaries(st.sampled_from(["a", "b.c"]), st.sampled_from(["°C", "K"]), min_size=1)
 
@@ -46,33 +37,6 @@ def messages(draw: st.DrawFn) -> list[Row]:
             )
         )  # fmt: skip
     return rows
-
-
-def in_time(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.observed_at, row.id))
-
-
-def exactly(value: Value) -> tuple[str, str]:
-    """What tells values apart that Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
-    return type(value).__name__, repr(value)
-
-
-def readings(frame: Frame) -> list[tuple[str, int, tuple[str, str], str | None]]:
-    found = []
-    for key, column in frame.columns.items():
-        unit, runs = None, dict(column.units)
-        for place, value in enumerate(column.values.tolist()):
-            unit = runs.get(place, unit)
-            if column.present is None or column.present[place]:
-                whole = column.integral is not None and column.integral[place]
-                found.append((key, int(frame.times[place]), exactly(int(value) if whole else value), unit))
-    return sorted(found, key=lambda reading: (reading[0], reading[1]))
-
-
-def as_sent(row: Row) -> tuple[Any, ...]:
-    document = {key: exactly(value) for key, value in row.readings().items()}
-    known = {key: unit for key, unit in row.units_by_key().items() if key in document}
-    return row.id, row.observed_at, row.received_at != row.observed_at, document, known
 
 
 @settings(max_examples=50, deadline=None)

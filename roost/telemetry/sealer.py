@@ -1,0 +1,77 @@
+"""Seals closed slices in a child process: compressing beside the event loop would fight it for the interpreter."""
+
+import asyncio
+import logging
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from roost.telemetry.log import LogUnavailable
+from roost.telemetry.sqlite_log import SqliteLog
+
+logger = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "roost.telemetry.blocks")
+RETRY_S = 600.0
+
+
+class Sealer:
+    """Starts the child whenever a slice has been closed, one at a time; after a failure, ten minutes later again."""
+
+    def __init__(self, log: SqliteLog, folder: Path) -> None:
+        self._log = log
+        self._folder = folder
+        self._closed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins with what an earlier life of the hub has left."""
+        loop = asyncio.get_running_loop()
+        self._log.when_closed(lambda: loop.call_soon_threadsafe(self._closed.set))
+        if self._log.has_closed_slices:
+            self._closed.set()
+        self._task = asyncio.create_task(self._run(), name="telemetry-sealer")
+
+    async def stop(self) -> None:
+        """Ends a child that is at work: what it has not finished is done by the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._closed.wait()
+            self._closed.clear()
+            while not await self._seal():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closed.wait(), RETRY_S)
+                self._closed.clear()
+
+    async def _seal(self) -> bool:
+        """Whether everything that was closed is sealed."""
+        try:
+            failure = await self._run_child()
+            await self._log.let_go()
+        except (LogUnavailable, OSError) as error:
+            failure = str(error)
+        if failure is not None:
+            logger.warning("telemetry could not be sealed, which is tried again in %d s: %s", RETRY_S, failure)
+        return failure is None
+
+    async def _run_child(self) -> str | None:
+        """What the child complained of, if it failed."""
+        child = await asyncio.create_subprocess_exec(
+            *COMMAND, str(self._folder), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            _, said = await child.communicate()
+        finally:
+            if child.returncode is None:
+                child.terminate()
+                await child.wait()
+        if child.returncode == 0:
+            return None
+        return said.decode(errors="replace").strip()[-500:] or f"the child ended with {child.returncode}"
