@@ -26,6 +26,7 @@ export const router = createRouter({
       component: () => import('./pages/DevicePage.vue'),
       meta: { title: 'Device' },
     },
+    { path: '/trends', name: 'trends', component: () => import('./pages/TrendsPage.vue'), meta: { title: 'Trends' } },
     {
       path: '/account/:tab(security|tokens|sessions)?',
       name: 'account',

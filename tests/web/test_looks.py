@@ -46,6 +46,7 @@ def _pages(device: RegisteredDevice) -> list[str]:
         f"/devices/{device.id}/events",
         f"/devices/{device.id}/logs",
         f"/devices/{device.id}/settings",
+        "/trends",
         "/account",
         "/account/security",
         "/account/tokens",

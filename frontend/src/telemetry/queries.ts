@@ -5,10 +5,9 @@ import { client } from '@/api/client'
 import type { Bucket, Points } from './series'
 import { pointsOfBuckets, pointsOfReadings } from './series'
 import type { Reading } from '@/api/types'
-import type { Range } from './ranges'
+import { queryOf, type Range } from './ranges'
 
-const RAW_PAGE = 500
-const RAW_PAGES = 4
+const MOST_POINTS = 2_000
 export const SPARK_SPAN_S = 3_600
 export const SPARK_BUCKET_S = 60
 
@@ -71,10 +70,10 @@ export function useHistory(id: Ref<number>, keys: Ref<string[]>, range: Ref<Rang
   return useQueries({
     queries: computed(() =>
       keys.value.map((key) => ({
-        queryKey: ['telemetry', 'history', id.value, range.value.id, key],
+        queryKey: ['telemetry', 'history', id.value, queryOf(range.value), key],
         queryFn: ({ signal }: { signal: AbortSignal }) => readHistory(id.value, key, range.value, signal),
         staleTime: 30_000,
-        refetchInterval: range.value.bucketS === null ? (false as const) : 120_000,
+        refetchInterval: range.value.bucketS === null || range.value.endS !== null ? (false as const) : 120_000,
       })),
     ),
   })
@@ -82,30 +81,19 @@ export function useHistory(id: Ref<number>, keys: Ref<string[]>, range: Ref<Rang
 
 async function readHistory(id: number, key: string, range: Range, signal: AbortSignal): Promise<Stored> {
   const askedAt = Date.now()
-  const from = startOf(range.seconds)
-  if (range.bucketS === null) return { points: pointsOfReadings(await readRaw(id, key, from, signal)), askedAt }
-  const query = { sensor_type: [key], from, bucket: `${range.bucketS}s`, agg: 'avg,min,max,count' }
+  const how = range.bucketS === null ? { points: MOST_POINTS } : { bucket: `${range.bucketS}s`, agg: 'avg,min,max,count' }
   const { data } = await client.GET('/api/v1/devices/{device_id}/readings', {
-    params: { path: { device_id: id }, query },
+    params: { path: { device_id: id }, query: { sensor_type: [key], ...spanOf(range), ...how } },
     signal,
   })
-  return { points: pointsOfBuckets((data ?? []) as Bucket[]), askedAt }
+  const points = range.bucketS === null ? pointsOfReadings((data ?? []) as Reading[]) : pointsOfBuckets((data ?? []) as Bucket[])
+  return { points, askedAt }
 }
 
-async function readRaw(id: number, key: string, from: string, signal: AbortSignal): Promise<Reading[]> {
-  const readings: Reading[] = []
-  let cursor: string | null | undefined
-  for (let page = 0; page < RAW_PAGES; page += 1) {
-    const query = { sensor_type: [key], from, limit: RAW_PAGE, ...(cursor ? { cursor } : {}) }
-    const { data, response } = await client.GET('/api/v1/devices/{device_id}/readings', {
-      params: { path: { device_id: id }, query },
-      signal,
-    })
-    readings.push(...((data ?? []) as Reading[]))
-    cursor = response.headers.get('X-Next-Cursor')
-    if (!cursor) break
-  }
-  return readings
+/** The words of the API for a range. */
+export function spanOf(range: Range): { from: string; to?: string } {
+  if (range.endS === null) return { from: startOf(range.seconds) }
+  return { from: new Date((range.endS - range.seconds) * 1_000).toISOString(), to: new Date(range.endS * 1_000).toISOString() }
 }
 
 function startOf(spanS: number): string {
