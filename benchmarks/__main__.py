@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases
+from benchmarks import cases, many
 from benchmarks.machine import describe_machine
 from benchmarks.report import write_report
 from benchmarks.server import LOAD_CORE, SERVER_CORE
@@ -25,6 +25,9 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "http, single messages": partial(cases.measure_http, batch=1),
     "http, batches of 100": partial(cases.measure_http, batch=100),
     "10,000 idle mqtt devices": partial(cases.measure_idle_devices, connections=10_000),
+    "nats and postgresql, 1,000 connections, window 10": partial(
+        many.measure_many, connections=1_000, window=10, workers=1
+    ),
     "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
     "live latency": partial(cases.measure_live_latency, connections=1_000),

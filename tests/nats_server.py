@@ -25,6 +25,12 @@ class NatsServer:
         self._streams = ["-js", "-sd", str(self.folder / "data")] if streams else []
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "This NATS is not running."
+        return self._process.pid
+
     def start(self) -> "NatsServer":
         """Start the server and return when it takes connections."""
         with (self.folder / "nats.log").open("ab") as log:

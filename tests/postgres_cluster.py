@@ -87,6 +87,12 @@ class PostgresCluster:
             "--no-sync",
         )
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "This PostgreSQL is not running."
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and return when it takes connections."""
         if not self._data.exists() or not any(self._data.iterdir()):
