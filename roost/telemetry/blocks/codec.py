@@ -3,10 +3,12 @@
     version (1 byte)   checksum (CRC-32 of the device's id and of all that follows)   length of the head (4 bytes)
     head (msgpack)     times   ids   which have a time of their own   their lags   which are events   columns …
 
-Numbers go through pcodec, which finds the common divisor of two-decimal values and the steps of clocks; what is true
-or false of each row is a bit, deflated; a series that changed its kind is a msgpack list, deflated. Everything comes
-back to the last bit except `received` of messages with a time of their own: it is kept to the second, as a lag behind
-the device's clock that is never zero, so that "the device gave a time" stays what it was.
+Numbers go through pcodec. What a sensor sends with two decimals goes as a whole number of hundredths, and times as what
+they differ from an even pace when that is shorter. What is true or false of each row is a bit, deflated; a series that
+changed its kind is a msgpack list, deflated.
+
+Everything comes back to the last bit except `received` of messages with a time of their own: it is kept to the second,
+as a lag behind the device's clock that is never zero, so that "the device gave a time" stays what it was.
 """
 
 import struct
@@ -24,6 +26,9 @@ from roost.telemetry.frames import Column, Mask, Times
 
 FORMAT = 1
 SECOND_MS = 1000
+MOST_DECIMALS = 6
+# Whole numbers of a millionth are exact up to here.
+LARGEST_DECIMAL = 1e9
 
 _PREFIX = struct.Struct("<BII")
 _PLACE = struct.Struct("<qI")
@@ -36,19 +41,26 @@ class DamagedBlock(Exception):  # noqa: N818 - it reads as what it says
 
 
 class _ColumnHead(msgspec.Struct, array_like=True):
-    """`kind`: f(loat), i(nteger), b(oolean), o (any of them); lengths in bytes, 0 for a section that is not needed."""
+    """`kind`: f(loat), i(nteger), b(oolean), o (any of them), or how many decimals all of the floats have.
+
+    Lengths in bytes; 0 for a section that is not needed. `negative_zeros`: which values are that, if kept as decimals.
+    """
 
     key: str
-    kind: str
+    kind: str | int
     values: int
     present: int
     integral: int
     units: list[tuple[int, str | None]]
+    negative_zeros: list[int]
 
 
 class _Head(msgspec.Struct, array_like=True):
+    """`pace`: what times are ahead of the row before, in ms, if they are kept as the difference from that."""
+
     rows: int
     pco: bytes
+    pace: int
     fixed: list[int]
     columns: list[_ColumnHead]
 
@@ -62,23 +74,24 @@ def encode(stretch: Stretch) -> bytes:
     numbers = wrapped.FileCompressor()
     own = stretch.received != stretch.times
     lags = (stretch.received[own] - stretch.times[own]) // SECOND_MS
+    pace, times = _pack_times(numbers, stretch.times)
     fixed = [
-        _pack_numbers(numbers, stretch.times),
+        times,
         _pack_numbers(numbers, stretch.ids),
         _pack_bits(own) if own.any() else b"",
         _pack_numbers(numbers, lags),
         b"" if stretch.events is None else _pack_bits(stretch.events),
     ]
-    sections, heads = [], []
+    sections: list[bytes] = []
+    heads: list[_ColumnHead] = []
     for key, column in stretch.columns.items():
-        values, present, integral = _pack_column(numbers, column)
-        sections += [values, present, integral]
-        units = list(column.units)
-        heads.append(_ColumnHead(key, _kind(column), len(values), len(present), len(integral), units))
+        head, packed = _pack_column(numbers, key, column)
+        sections += packed
+        heads.append(head)
     lengths = [len(section) for section in fixed]
-    head = _encode_head(_Head(stretch.rows, numbers.write_header(), lengths, heads))
-    rest = b"".join([head, *fixed, *sections])
-    return _PREFIX.pack(FORMAT, _checksum(stretch.device_id, len(head), rest), len(head)) + rest
+    first = _encode_head(_Head(stretch.rows, numbers.write_header(), pace, lengths, heads))
+    rest = b"".join([first, *fixed, *sections])
+    return _PREFIX.pack(FORMAT, _checksum(stretch.device_id, len(first), rest), len(first)) + rest
 
 
 def decode(device_id: int, data: bytes, keys: Collection[str] = ()) -> Stretch:
@@ -96,7 +109,7 @@ def decode(device_id: int, data: bytes, keys: Collection[str] = ()) -> Stretch:
     head = _decode_head(rest[:head_length])
     sections = _Sections(rest, head_length, wrapped.FileDecompressor.new(head.pco)[0])
     times_length, ids_length, own_length, lags_length, events_length = head.fixed
-    times = sections.numbers(times_length, head.rows, "i")
+    times = sections.numbers(times_length, head.rows, "i") + head.pace * np.arange(head.rows)
     ids = sections.numbers(ids_length, head.rows, "i")
     own = sections.bits(own_length, head.rows)
     received = times.copy()
@@ -119,25 +132,49 @@ def _checksum(device_id: int, head_length: int, rest: bytes) -> int:
     return zlib.crc32(rest, zlib.crc32(_PLACE.pack(device_id, head_length)))
 
 
-def _kind(column: Column) -> str:
-    return {"f": "f", "i": "i", "b": "b"}.get(column.values.dtype.kind, "o")
+def _pack_times(numbers: Any, times: Times) -> tuple[int, bytes]:
+    """The pace that was taken out of the times, and what is left of them: whichever is shorter."""
+    packed = _pack_numbers(numbers, times)
+    if len(times) < 2:
+        return 0, packed
+    pace = int(np.median(np.diff(times)))
+    paced = _pack_numbers(numbers, times - pace * np.arange(len(times)))
+    return (pace, paced) if len(paced) < len(packed) else (0, packed)
 
 
-def _pack_column(numbers: Any, column: Column) -> tuple[bytes, bytes, bytes]:
+def _pack_column(numbers: Any, key: str, column: Column) -> tuple[_ColumnHead, tuple[bytes, bytes, bytes]]:
     """Values, presence and integrality; the values without places of rows that have none."""
-    present = column.present
+    present, integral = column.present, column.integral
     values = column.values if present is None else column.values[present]
-    kind = _kind(column)
-    if kind == "b":
+    head = _ColumnHead(key, values.dtype.kind if values.dtype.kind in "fib" else "o", 0, 0, 0, list(column.units), [])
+    if head.kind == "b":
         packed = _pack_bits(values)
-    elif kind == "o":
+    elif head.kind == "o":
         packed = _deflate(msgspec.msgpack.encode(values.tolist()))
     else:
+        if head.kind == "f":
+            values = _as_decimals(head, values)
         packed = _pack_numbers(numbers, values)
-    integral = column.integral
     if integral is not None and present is not None:
         integral = integral[present]
-    return packed, b"" if present is None else _pack_bits(present), b"" if integral is None else _pack_bits(integral)
+    masks = [b"" if mask is None else _pack_bits(mask) for mask in (present, integral)]
+    head.values, head.present, head.integral = len(packed), len(masks[0]), len(masks[1])
+    return head, (packed, masks[0], masks[1])
+
+
+def _as_decimals(head: _ColumnHead, values: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    """The values as whole numbers of the fewest decimals that all of them have, noted in `head`; or as they are."""
+    if np.abs(values).max() >= LARGEST_DECIMAL:
+        return values
+    negative_zeros = np.flatnonzero((values == 0) & np.signbit(values))
+    plain = values + 0.0  # a negative zero plus zero is zero
+    for decimals in range(MOST_DECIMALS + 1):
+        whole = np.rint(plain * 10.0**decimals).astype(np.int64)
+        # Division rounds to the nearest double, which is what the text of a decimal number means.
+        if np.array_equal(whole / 10.0**decimals, plain):
+            head.kind, head.negative_zeros = decimals, negative_zeros.tolist()
+            return whole
+    return values
 
 
 def _pack_numbers(numbers: Any, values: npt.NDArray[Any]) -> bytes:
@@ -202,7 +239,10 @@ class _Sections:
             values = np.empty(count, object)
             values[:] = msgspec.msgpack.decode(_inflate(self._take(head.values)))
         else:
-            values = self.numbers(head.values, count, head.kind)
+            values = self.numbers(head.values, count, "f" if head.kind == "f" else "i")
+            if isinstance(head.kind, int):
+                values = values / 10.0**head.kind
+                values[head.negative_zeros] = -0.0
         self._place = after
         units = tuple((place, unit) for place, unit in head.units)
         if present is None:
