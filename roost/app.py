@@ -338,8 +338,22 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         rooms.push_async_callback(host_device.stop)
     if state.process is not None:
         await state.process.share_clients(state.mqtt, state.presence)
+        await state.process.share_limits(_limiters(app))
     await state.mqtt.start(listen=bool(state.part & Part.MQTT))
     rooms.push_async_callback(state.mqtt.stop)
+
+
+def _limiters(app: FastAPI) -> dict[str, RateLimiter]:
+    """What is counted by all processes together, so that more of them allow nobody more tries."""
+    state = app.state
+    return {
+        **state.sessions.throttle.limiters,
+        **state.credentials.forgotten_passwords.limiters,
+        **state.device_admission.limiters,
+        "invitation": state.invitation_rate,
+        "sign_in.start": state.credentials.sign_in_starts,
+        "mqtt.failure": state.mqtt.authentication.failures,
+    }
 
 
 async def _start_storing(app: FastAPI, rooms: AsyncExitStack) -> None:
@@ -363,6 +377,8 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
     await state.message_counts.start()
     rooms.push_async_callback(state.message_counts.stop)
     condition = condition_of(settings, state.database)
+    if state.process is not None:
+        condition = state.process.condition(condition)
     readiness = Readiness(
         state.database, intake, state.store, sampling, state.clock,
         condition=condition, min_free_disk_mib=settings.min_free_disk_mib,

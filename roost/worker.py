@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import Clock
 from roost.core.database import Database
-from roost.core.nats import ENTERED_SUBJECT, OUTBOX_SUBJECT, Nats
+from roost.core.nats import ENTERED_SUBJECT, LIMITS_SUBJECT, OUTBOX_SUBJECT, Nats
 from roost.core.outbox import Outbox
+from roost.core.rates import RateLimiter
 from roost.core.settings import Settings
 from roost.devices.elsewhere import ConnectedElsewhere
 from roost.devices.identities import DeviceIdentity
@@ -22,12 +23,14 @@ from roost.devices.logs import DeviceLogs
 from roost.devices.models import Device
 from roost.devices.presence import Presence
 from roost.mqtt.server import MqttServer
+from roost.telemetry.condition import LogCondition
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.messages import Committed
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.shared_rate import SharedRate
 from roost.telemetry.store_writer import StoreWriter
+from roost.telemetry.stream_condition import StreamCondition
 from roost.telemetry.stream_feed import CommittedFeed
 from roost.telemetry.stream_log import StreamLog
 from roost.telemetry.stream_positions import DeadLetter
@@ -36,6 +39,7 @@ _ASKED_DEVICES = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entered = msgspec.msgpack.Decoder(tuple[str, tuple[str, int], str]).decode
+_decode_limit = msgspec.msgpack.Decoder(tuple[str, str, str, int]).decode
 _log = logging.getLogger(__name__)
 
 
@@ -82,12 +86,31 @@ class Process:
         await self.nats.listen(ENTERED_SUBJECT, on_entered)
         mqtt.share(entered)
 
+    async def share_limits(self, limiters: Mapping[str, RateLimiter]) -> None:
+        """Count together with the other processes; each limiter under its name."""
+
+        def telling(name: str) -> Callable[[str, int], None]:
+            return lambda key, change: self.nats.tell_soon(LIMITS_SUBJECT, _encode((self.name, name, key, change)))
+
+        async def on_change(message: Msg) -> None:
+            process, name, key, change = _decode_limit(message.data)
+            if process != self.name and name in limiters:
+                limiters[name].changed_elsewhere(key, change)
+
+        await self.nats.listen(LIMITS_SUBJECT, on_change)
+        for name, limiter in limiters.items():
+            limiter.share(telling(name))
+
     def log(self) -> StreamLog:
         """The log to which this process appends."""
         store = PostgresLog(self._settings.database_url, self._clock)
         return StreamLog(
             self.nats, store, replicas=self._settings.nats_replicas, largest_mib=self._settings.nats_stream_mib
         )
+
+    def condition(self, store: LogCondition) -> StreamCondition:
+        """How the log is doing, of which `store` is the end."""
+        return StreamCondition(self.nats, store)
 
     async def share_telemetry(self, ingest: Ingest, store: TelemetryStore) -> None:
         """Hear what is stored, and count what every process lets through."""

@@ -25,6 +25,16 @@ class SignInThrottle:
         self._codes = RateLimiter(clock, per_minute=0.5, burst=10)
         self._trusted: OrderedDict[str, None] = OrderedDict()
 
+    @property
+    def limiters(self) -> dict[str, RateLimiter]:
+        """The counts by name, for whoever shares them with other processes."""
+        return {
+            "sign_in.pair": self._pairs,
+            "sign_in.address": self._addresses,
+            "sign_in.account": self._accounts,
+            "sign_in.code": self._codes,
+        }
+
     def enter(self, account: str, address: str) -> None:
         """Count a try before it is made; raises TooMany when it has to wait."""
         counts = self._counts(account, address)

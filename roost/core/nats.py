@@ -22,6 +22,7 @@ STREAM = "ROOST_TELEMETRY"
 OUTBOX_SUBJECT = "roost.outbox"
 COMMITTED_SUBJECT = "roost.committed"
 RATES_SUBJECT = "roost.rates"
+LIMITS_SUBJECT = "roost.limits"
 ENTERED_SUBJECT = "roost.entered"
 CONNECTED_SUBJECT = "roost.connected"
 

@@ -1,6 +1,7 @@
 """How often: token buckets by key, in memory and of bounded size."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from roost.core.clock import Clock
 from roost.core.errors import TooMany
@@ -19,6 +20,19 @@ class RateLimiter:
         self._burst = float(burst)
         self._capacity = capacity
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._tell: Callable[[str, int], None] = _tell_nobody
+
+    def share(self, tell: Callable[[str, int], None]) -> None:
+        """From now on `tell(key, change)` what other processes should count too; see `changed_elsewhere`."""
+        self._tell = tell
+
+    def changed_elsewhere(self, key: str, change: int) -> None:
+        """Another process took a token (-1), gave one back (1), or started over (0)."""
+        if change:
+            # Two who are asked at once may both take the last one; the surplus is owed.
+            self._store(key, min(self._burst, self._level(key) + change))
+        else:
+            self._buckets.pop(key, None)
 
     def wait_s(self, key: str) -> float:
         """Seconds until the key has a token again; 0 when it has one. Takes nothing."""
@@ -33,12 +47,14 @@ class RateLimiter:
         if level < 1:
             return (1 - level) / self._rate_per_s
         self._store(key, level - 1)
+        self._tell(key, -1)
         return 0.0
 
     def give_back(self, key: str) -> None:
         """Return a token that turned out not to be owed."""
         if key in self._buckets:
             self._store(key, min(self._burst, self._level(key) + 1))
+            self._tell(key, 1)
 
     def check(self, key: str, detail: str) -> None:
         """Take a token or raise TooMany with `detail`."""
@@ -48,7 +64,8 @@ class RateLimiter:
 
     def forget(self, key: str) -> None:
         """Start over for the key, with a full bucket."""
-        self._buckets.pop(key, None)
+        if self._buckets.pop(key, None) is not None:
+            self._tell(key, 0)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -62,3 +79,7 @@ class RateLimiter:
         self._buckets.move_to_end(key)
         while len(self._buckets) > self._capacity:
             self._buckets.popitem(last=False)
+
+
+def _tell_nobody(_key: str, _change: int) -> None:
+    return None

@@ -18,14 +18,19 @@ _NEWCOMERS_AT_ONCE = 300
 
 
 class Admission:
-    """Limits per address, counted in this process. `load` may be replaced by whoever knows how busy the hub is."""
+    """Limits per address. `load` may be replaced by whoever knows how busy the hub is."""
 
     def __init__(self, database: Database, clock: Clock, load: HubLoad | None = None) -> None:
-        newcomers = RateLimiter(clock, per_minute=_NEWCOMERS_A_MINUTE, burst=_NEWCOMERS_AT_ONCE)
-        self.reception = Reception(database, clock, newcomers)
+        self._newcomers = RateLimiter(clock, per_minute=_NEWCOMERS_A_MINUTE, burst=_NEWCOMERS_AT_ONCE)
+        self.reception = Reception(database, clock, self._newcomers)
         self.load: HubLoad = load or NoLoad()
         self._hellos = RateLimiter(clock, per_minute=_HELLOS_A_MINUTE, burst=_HELLOS_A_MINUTE)
         self._confirms = RateLimiter(clock, per_minute=_CONFIRMS_A_MINUTE, burst=_CONFIRMS_A_MINUTE)
+
+    @property
+    def limiters(self) -> dict[str, RateLimiter]:
+        """The limits by name, for whoever shares them with other processes."""
+        return {"hello": self._hellos, "pairing": self._confirms, "newcomer": self._newcomers}
 
     def check_hello(self, request: Request) -> str:
         """The network that the request came from. Raises TooMany."""

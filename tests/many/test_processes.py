@@ -6,14 +6,16 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
+from roost.core.clock import SystemClock
+from roost.telemetry.log import ANY
+from roost.telemetry.postgres_log import PostgresLog
 from tests.conftest import RegisteredDevice, UserClient, register_device, register_user
 from tests.live.conftest import connect_live
 from tests.many.conftest import Processes
 from tests.mqtt import wire
 from tests.mqtt.wire import RawClient
-from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 _SUCCESS = 0
 
@@ -142,6 +144,16 @@ def test_the_rate_counts_what_all_processes_let_through(hub: Hub, user: UserClie
     assert statuses[-1] == 429
 
 
+def test_wrong_passwords_are_counted_by_all(hub: Hub, user: UserClient) -> None:
+    wrong = {"email": user.email, "password": "not-the-one"}
+    statuses = [
+        httpx2.post(f"{hub.apis[n % 2].url}/api/v1/auth/login", json=wrong, timeout=30, trust_env=False).status_code
+        for n in range(9)
+    ]
+    assert 6 <= statuses.count(401) <= 7
+    assert statuses[-1] == 429
+
+
 async def test_a_device_that_connects_to_another_process_stays_online(
     hub: Hub, user: UserClient, device: RegisteredDevice
 ) -> None:
@@ -159,15 +171,23 @@ async def test_a_device_that_connects_to_another_process_stays_online(
         assert live.receive()["status"] == "offline"
 
 
-def test_deleting_a_device_takes_its_telemetry_along(
-    hub: Hub, user: UserClient, device: RegisteredDevice, postgres: PostgresCluster
+async def test_deleting_a_device_takes_its_telemetry_along(
+    hub: Hub, user: UserClient, device: RegisteredDevice
 ) -> None:
+    store = PostgresLog(hub.apis[0].database_url, SystemClock())
+
+    async def stored() -> int:
+        return len(await store.recent([device.id], 10, ANY))
+
     assert send(hub.apis[0], device, {"n": 1}).status_code == 202
-    wait_until(lambda: numbers(user, device) == [1])
+    await until(stored, what="The message in the store")
     assert user.delete(f"/devices/{device.id}").status_code == 204
-    database = hub.apis[0].database_url.rpartition("/")[2]
-    count = f"SELECT count(*) FROM telemetry.head WHERE device_id = {device.id}"
-    wait_until(lambda: postgres.execute(count, database=database) == "0")
+
+    async def gone() -> bool:
+        return not await stored()
+
+    await until(gone, what="An empty store")
+    await store.close()
 
 
 def test_processes_without_an_api_answer_for_their_health_alone(hub: Hub) -> None:

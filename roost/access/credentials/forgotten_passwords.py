@@ -42,6 +42,11 @@ class ForgottenPasswords:
         self._accounts = RateLimiter(clock, per_minute=0.2, burst=3)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def limiters(self) -> dict[str, RateLimiter]:
+        """The limits by name, for whoever shares them with other processes."""
+        return {"forgotten.address": self._addresses, "forgotten.account": self._accounts}
+
     async def stop(self) -> None:
         """Wait for the mails that are on their way."""
         while self._tasks:
