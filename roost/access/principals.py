@@ -48,6 +48,14 @@ class ScopeReach:
         """Whether the scope counts in no place at all."""
         return not (self.everywhere or self.organizations or self.homes)
 
+    @property
+    def only_organization(self) -> int | None:
+        """The organization that everything within reach belongs to; None when there are several, or none."""
+        if self.everywhere:
+            return None
+        within = self.organizations | {organization_id for organization_id, _ in self.homes}
+        return next(iter(within)) if len(within) == 1 else None
+
     def covers(self, organization_id: int | None, home_id: int | None = None) -> bool:
         """Whether something in that organization (and home) is within reach."""
         if self.everywhere:
