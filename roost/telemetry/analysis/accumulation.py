@@ -7,12 +7,16 @@ import numpy as np
 
 from roost.core.errors import Invalid
 from roost.telemetry.aggregates import SHARES, from_summaries
-from roost.telemetry.analysis.cells import Cell, Floats
+from roost.telemetry.analysis.cells import Cell, percentile
 from roost.telemetry.analysis.exactness import newest_unit
+from roost.telemetry.analysis.partials import Floats, Partials, Row, put_together
 from roost.telemetry.buckets import Buckets, FixedBuckets
-from roost.telemetry.frames import ColumnSummary, Frame, Summary, Times
+from roost.telemetry.frames import Frame, Summary, Times
 
 MOST_CELLS = 50_000
+# Partial results that may wait to be put together, and up to how many of them stay rows in a piece.
+UNSETTLED = 25_000
+FEW = 16
 MOST_VALUES = 4_000_000  # 32 MB: a year of a series that comes every ten seconds, and some
 
 Piece = Frame | Summary
@@ -26,6 +30,42 @@ class Series(NamedTuple):
     key: str
     unit: str | None
     cells: dict[int, Cell]
+
+
+class _Gathered:
+    """What is known of one series: partial results, of which few stand in `rows` as they came and many in `tables`."""
+
+    __slots__ = ("percentiles", "rows", "tables", "unit", "unit_at", "values")
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.tables: list[Partials] = []
+        self.values: dict[int, list[Floats]] = {}
+        self.percentiles: dict[int, dict[str, float]] = {}
+        self.unit: str | None = None
+        self.unit_at = 0
+
+    def add(self, partials: Partials) -> None:
+        if len(partials.starts) <= FEW:
+            self.rows += partials.rows()
+        else:
+            self._close_rows()
+            self.tables.append(partials)
+
+    def settled(self) -> Partials:
+        """Everything, one place for each bucket."""
+        self._close_rows()
+        self.tables = [put_together(self.tables)]
+        return self.tables[0]
+
+    def _close_rows(self) -> None:
+        if self.rows:
+            self.tables.append(Partials.of(self.rows))
+            self.rows = []
+
+    def note_unit(self, at: int, unit: str | None) -> None:
+        if unit is not None and at >= self.unit_at:
+            self.unit, self.unit_at = unit, at
 
 
 class Accumulation:
@@ -43,11 +83,10 @@ class Accumulation:
         self._aggregates = aggregates
         self._keys = frozenset(keys)
         self._group_of = group_of
-        self._wants_values = any(name in SHARES for name in aggregates)
+        self._shares = {name: SHARES[name] for name in aggregates if name in SHARES}
         self._wants_spread = "stddev" in aggregates
-        self._series: dict[Name, dict[int, Cell]] = {}
-        self._units: dict[Name, tuple[int, str]] = {}
-        self._cells = 0
+        self._series: dict[Name, _Gathered] = {}
+        self._partials = self._settled = 0
         self._values = 0
 
     def whole(self, start: int, end: int) -> bool:
@@ -60,23 +99,37 @@ class Accumulation:
             self._fold_summary(group, piece)
         elif len(piece.times):
             self._fold_frame(group, piece)
+        if self._partials > self._settled + UNSETTLED:
+            self._settle()
 
     def series(self) -> Iterator[Series]:
         """What was gathered, by group in the order of their first readings, then by name; cells by time."""
+        self._settle()
         order = {group: place for place, group in enumerate(dict.fromkeys(group for group, _ in self._series))}
         for group, key in sorted(self._series, key=lambda entry: (order[entry[0]], entry[1])):
-            cells = self._series[group, key]
-            for cell in cells.values():
-                cell.settle(self._aggregates)
-            _, unit = self._units.get((group, key), (0, None))
-            yield Series(group, key, unit, dict(sorted(cells.items())))
+            gathered = self._series[group, key]
+            for start in list(gathered.values):
+                self._settle_values(gathered, start)
+            cells = {
+                row[0]: Cell(*row[1:11], percentiles=gathered.percentiles.get(row[0], {}))
+                for row in gathered.settled().rows()
+            }
+            yield Series(group, key, gathered.unit, cells)
 
     def _fold_summary(self, group: Hashable, summary: Summary) -> None:
-        start = self._buckets.start_of(summary.start)
+        start, device_id = self._buckets.start_of(summary.start), summary.device_id
         for key, column in summary.columns.items():
-            if not self._keys or key in self._keys:
-                self._put((group, key), start, _cell_of(column, summary.device_id))
-                self._note_unit((group, key), column.last_at, column.unit)
+            if self._keys and key not in self._keys:
+                continue
+            gathered = self._gathered((group, key))
+            gathered.rows.append(
+                (
+                    start, column.count, column.sum, column.min, column.max, column.first, column.last,
+                    column.first_at, column.last_at, 0.0, 1, device_id, device_id,
+                )
+            )  # fmt: skip
+            gathered.note_unit(column.last_at, column.unit)
+            self._partials += 1
 
     def _fold_frame(self, group: Hashable, frame: Frame) -> None:
         starts = starts_of(self._buckets, frame.times)
@@ -86,15 +139,15 @@ class Accumulation:
             values = column.floats()
             if not len(values):
                 continue
-            name = group, key
+            gathered = self._gathered((group, key))
+            gathered.note_unit(int(frame.times[-1]), newest_unit(column))
             if column.present is None:
-                self._fold_column(name, frame.device_id, starts, frame.times, values)
+                self._fold_column(gathered, frame.device_id, starts, frame.times, values)
             else:
                 here, times = starts[column.present], frame.times[column.present]
-                self._fold_column(name, frame.device_id, here, times, values)
-            self._note_unit(name, int(frame.times[-1]), newest_unit(column))
+                self._fold_column(gathered, frame.device_id, here, times, values)
 
-    def _fold_column(self, name: Name, device_id: int, starts: Times, times: Times, values: Floats) -> None:
+    def _fold_column(self, gathered: _Gathered, device_id: int, starts: Times, times: Times, values: Floats) -> None:
         begins = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
         ends = np.append(begins[1:], len(values))
         counts = ends - begins
@@ -102,15 +155,19 @@ class Accumulation:
         with np.errstate(over="ignore", invalid="ignore"):
             totals = np.add.reduceat(values, begins)
             spreads = self._spreads(values, begins, counts, totals)
-        columns = (
-            counts, totals, np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins),
-            values[begins], values[ends - 1], times[begins], times[ends - 1], spreads,
+        devices = np.full(len(begins), device_id)
+        gathered.add(
+            Partials(
+                starts[begins], counts, totals,
+                np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins),
+                values[begins], values[ends - 1], times[begins], times[ends - 1], spreads,
+                np.ones(len(begins), np.int64), devices, devices,
+            )
         )  # fmt: skip
-        cells = [Cell(device_id, *parts) for parts in zip(*(part.tolist() for part in columns), strict=True)]
-        for place, (start, cell) in enumerate(zip(starts[begins].tolist(), cells, strict=True)):
-            if self._wants_values:
-                cell.values.append(values[begins[place] : ends[place]])
-            self._put(name, start, cell)
+        self._partials += len(begins)
+        if self._shares:
+            for start, begin, end in zip(starts[begins].tolist(), begins.tolist(), ends.tolist(), strict=True):
+                self._hold(gathered, start, values[begin:end])
 
     def _spreads(self, values: Floats, begins: Times, counts: Times, totals: Floats) -> Floats:
         if not self._wants_spread:
@@ -119,34 +176,37 @@ class Accumulation:
         spreads: Floats = np.add.reduceat(distances * distances, begins)
         return spreads
 
-    def _put(self, name: Name, start: int, cell: Cell) -> None:
-        cells = self._series.setdefault(name, {})
-        known = cells.get(start)
-        if self._wants_values:
-            if known is None and cells and self._group_of is None:
-                # A device's buckets come one after the other: the one before is complete.
-                self._values -= next(reversed(cells.values())).settle(self._aggregates)
-            self._hold(cell.count)
-        if known is not None:
-            known.take_in(cell)
-            return
-        self._cells += 1
-        if self._cells > MOST_CELLS:
-            raise too_many_buckets()
-        cells[start] = cell
+    def _gathered(self, name: Name) -> _Gathered:
+        found = self._series.get(name)
+        if found is None:
+            found = self._series[name] = _Gathered()
+        return found
 
-    def _hold(self, count: int) -> None:
-        self._values += count
+    def _settle(self) -> None:
+        """Puts together what belongs to the same buckets, so that there is as much as buckets and not more."""
+        self._settled = self._partials = sum(len(gathered.settled().starts) for gathered in self._series.values())
+        if self._settled > MOST_CELLS:
+            raise too_many_buckets()
+
+    def _hold(self, gathered: _Gathered, start: int, values: Floats) -> None:
+        """Keeps the values of a bucket until its percentiles can be told."""
+        if self._group_of is None and start not in gathered.values:
+            # A device's buckets come one after the other: the one before is complete.
+            for complete in list(gathered.values):
+                self._settle_values(gathered, complete)
+        self._values += len(values)
         if self._values > MOST_VALUES:
             raise Invalid(
                 f"Percentiles are exact, and these need more than {MOST_VALUES:,} readings at once: ask for narrower"
                 " buckets, fewer series or devices, or a shorter time; or for avg, min and max, which have no limit.",
                 code="too_much",
             )
+        gathered.values.setdefault(start, []).append(values)
 
-    def _note_unit(self, name: Name, at: int, unit: str | None) -> None:
-        if unit is not None and at >= self._units.get(name, (at, ""))[0]:
-            self._units[name] = (at, unit)
+    def _settle_values(self, gathered: _Gathered, start: int) -> None:
+        ordered = np.sort(np.concatenate(gathered.values.pop(start)))
+        self._values -= len(ordered)
+        gathered.percentiles[start] = {name: percentile(ordered, share) for name, share in self._shares.items()}
 
 
 def starts_of(buckets: Buckets, times: Times) -> Times:
@@ -162,10 +222,3 @@ def too_many_buckets() -> Invalid:
         f"That would be more than {MOST_CELLS:,} buckets; ask for wider ones, a shorter time or fewer series.",
         code="too_many",
     )
-
-
-def _cell_of(column: ColumnSummary, device_id: int) -> Cell:
-    return Cell(
-        device_id, column.count, column.sum, column.min, column.max, column.first, column.last, column.first_at,
-        column.last_at,
-    )  # fmt: skip

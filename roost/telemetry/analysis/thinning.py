@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from roost.telemetry.analysis.cells import Floats
 from roost.telemetry.analysis.exactness import reading_at
+from roost.telemetry.analysis.partials import Floats
 from roost.telemetry.frames import Column, Times
 from roost.telemetry.messages import Reading
 

@@ -98,6 +98,35 @@ def test_buckets_equal_a_plain_calculation(history: list[tuple[int, dict[str, Va
             assert found[1, key][start] == pytest.approx(plain(inside), rel=1e-9, abs=1e-6)
 
 
+@given(
+    histories=st.lists(histories, min_size=1, max_size=6),
+    cuts=st.lists(st.integers(0, 4_000), max_size=6),
+    unsettled=st.sampled_from([0, 5, 1_000]),
+    few=st.sampled_from([0, 2, 1_000]),
+)
+@settings(max_examples=80, deadline=None)
+def test_devices_together_equal_a_plain_calculation(
+    histories: list[list[tuple[int, dict[str, Value]]]], cuts: list[int], unsettled: int, few: int
+) -> None:
+    gathered = Accumulation(FixedBuckets(WIDTH), AGGREGATES, group_of=lambda _: "all")
+    points: dict[str, list[tuple[int, int, float]]] = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(accumulation, "UNSETTLED", unsettled)
+        patched.setattr(accumulation, "FEW", few)
+        for device_id, history in enumerate(histories):
+            sent = by_time(history)
+            for piece in cut_up(sent, cuts):
+                gathered.fold(piece._replace(device_id=device_id))
+            for key, found in distinct(sent).items():
+                points.setdefault(key, []).extend((at, device_id, value) for at, value in found)
+    for series in gathered.series():
+        for start, cell in series.cells.items():
+            inside = [point for point in points[series.key] if start <= point[0] < start + WIDTH]
+            ordered = [(at, value) for at, _, value in sorted(inside, key=lambda point: point[:2])]
+            assert {name: cell.answer(name) for name in AGGREGATES} == pytest.approx(plain(ordered), rel=1e-9, abs=1e-6)
+            assert cell.devices == len({device_id for _, device_id, _ in inside})
+
+
 @given(history=histories, cuts=st.lists(st.integers(0, 4_000), max_size=6))
 @settings(max_examples=80, deadline=None)
 def test_summaries_say_the_same_as_the_readings(history: list[tuple[int, dict[str, Value]]], cuts: list[int]) -> None:
@@ -154,9 +183,14 @@ def test_what_no_double_can_hold_is_told_as_the_largest_or_as_nothing() -> None:
 
 def test_too_much_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accumulation, "MOST_CELLS", 3)
+    gathered = Accumulation(FixedBuckets(1), ["avg"])
+    gathered.fold(frame([(T0 + n, {"a": n}) for n in range(4)]))
     with pytest.raises(Invalid, match="wider ones") as refused:
-        Accumulation(FixedBuckets(1), ["avg"]).fold(frame([(T0 + n, {"a": n}) for n in range(4)]))
+        list(gathered.series())
     assert refused.value.code == "too_many"
+    monkeypatch.setattr(accumulation, "UNSETTLED", 3)
+    with pytest.raises(Invalid, match="wider ones"):
+        Accumulation(FixedBuckets(1), ["avg"]).fold(frame([(T0 + n, {"a": n}) for n in range(4)]))
 
     monkeypatch.setattr(accumulation, "MOST_VALUES", 3)
     with pytest.raises(Invalid, match="narrower buckets") as refused:
