@@ -37,6 +37,7 @@ from roost.access.users import admin_endpoints
 from roost.access.users import endpoints as user_endpoints
 from roost.core import logging as logs
 from roost.core import pages, problems
+from roost.core.blobs import blobs_for
 from roost.core.bus import Bus
 from roost.core.clock import SystemClock
 from roost.core.database import Database
@@ -88,6 +89,7 @@ from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.service import Telemetry
 from roost.telemetry.transfer import endpoints as transfer_files
+from roost.telemetry.transfer.archive import Archive
 from roost.telemetry.transfer.service import IMPORTED, Transfers
 
 if TYPE_CHECKING:
@@ -305,6 +307,13 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     rooms.callback(state.bus.subscribe(IMPORTED, state.transfers.on_imported))
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
+    if state.settings.archive and state.part & Part.WORKER:
+        archive = Archive(
+            telemetry.log, telemetry.store, state.database, blobs_for(state.settings), state.clock,
+            after_days=state.settings.archive_after_days, scratch=state.settings.data_dir / "archive",
+        )  # fmt: skip
+        archive.start()
+        rooms.push_async_callback(archive.stop)
     if state.process is not None:
         await state.process.share_telemetry(state.ingest, state.store)
 

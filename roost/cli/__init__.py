@@ -23,6 +23,7 @@ _COMMANDS = {
     "telemetry": "roost.cli.telemetry",
     "export": "roost.cli.export",
     "import": "roost.cli.importing",
+    "archive": "roost.cli.archive",
     "smoke": "roost.cli.smoke",
     "simulate": "roost.cli.simulate",
 }

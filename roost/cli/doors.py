@@ -4,18 +4,18 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx2
 from sqlalchemy.exc import DBAPIError
 
 from roost.access.audit.keys import audit_key
 from roost.access.audit.log import SYSTEM, Deed, use_key
-from roost.core.clock import SystemClock
+from roost.core.clock import Clock, SystemClock
 from roost.core.database import Database, sqlite_path
 from roost.core.errors import CutShort, RoostError
 from roost.core.settings import Settings
-from roost.telemetry.log import LogUnavailable
+from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.service import open_log
 from roost.telemetry.transfer.service import OPERATOR, Transfers
@@ -134,8 +134,8 @@ async def _awaited(work: Any) -> Any:
 def door_to(url: str | None, token: str | None) -> Iterator[Door]:
     """The hub at this address, or without one the data that the settings name. Raises DoorClosed."""
     if url is None:
-        with asyncio.Runner() as runner:
-            yield from _data_door(runner)
+        with opened_data() as (runner, data):
+            yield DataDoor(runner, Transfers(data.log, data.store, data.database, data.clock))
     elif not token:
         raise DoorClosed("A hub wants a token: --token, or ROOST_TOKEN in the environment.")
     else:
@@ -144,21 +144,34 @@ def door_to(url: str | None, token: str | None) -> Iterator[Door]:
             yield HttpDoor(http)
 
 
-def _data_door(runner: asyncio.Runner) -> Iterator[Door]:
-    opened = AsyncExitStack()
-    try:
+class Data(NamedTuple):
+    """What a hub works on."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    log: Log
+    store: TelemetryStore
+
+
+@contextmanager
+def opened_data() -> Iterator[tuple[asyncio.Runner, Data]]:
+    """Database and log as the settings name them, and what runs work on them. Raises DoorClosed."""
+    with asyncio.Runner() as runner:
+        opened = AsyncExitStack()
         try:
-            transfers = runner.run(_open(opened))
-        except LogUnavailable as error:
-            raise DoorClosed(f"{error} Ask the running hub with --url and --token.") from error
-        except (DBAPIError, OSError, RoostError) as error:
-            raise DoorClosed(f"The hub's data cannot be used: {error}") from error
-        yield DataDoor(runner, transfers)
-    finally:
-        runner.run(opened.aclose())
+            try:
+                data = runner.run(_open(opened))
+            except LogUnavailable as error:
+                raise DoorClosed(f"{error} Ask the running hub with --url and --token.") from error
+            except (DBAPIError, OSError, RoostError) as error:
+                raise DoorClosed(f"The hub's data cannot be used: {error}") from error
+            yield runner, data
+        finally:
+            runner.run(opened.aclose())
 
 
-async def _open(opened: AsyncExitStack) -> Transfers:
+async def _open(opened: AsyncExitStack) -> Data:
     settings, clock = Settings(), SystemClock()
     path = sqlite_path(settings.database_url)
     if path is not None and not path.exists():
@@ -169,4 +182,4 @@ async def _open(opened: AsyncExitStack) -> Transfers:
     log = open_log(settings, clock)
     opened.push_async_callback(log.close)
     await log.open()
-    return Transfers(log, TelemetryStore(log, clock), database, clock)
+    return Data(settings, clock, database, log, TelemetryStore(log, clock))

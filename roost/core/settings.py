@@ -169,6 +169,40 @@ class Settings(BaseSettings):
         default=600, ge=1, le=600, description="Seconds that a pairing code is good for."
     )
 
+    archive: bool = Field(
+        default=False, description="Whether months that have ended are written as Parquet files, for others to read."
+    )
+    archive_after_days: int = Field(
+        default=3, ge=0, le=365, description="Days after a month's end until it is written: late data comes along."
+    )
+    s3_bucket: str | None = Field(
+        default=None,
+        min_length=3,
+        validation_alias=_names("ROOST_S3_BUCKET", "S3_BUCKET"),
+        description="Bucket for files; otherwise they are in the data folder. Needs roost[s3].",
+    )
+    s3_endpoint: str | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_S3_ENDPOINT", "S3_ENDPOINT", "AWS_ENDPOINT_URL"),
+        pattern=r"^https?://[^\s]+$",
+        description="Address of a store that speaks like S3, such as http://minio:9000; by default Amazon's.",
+    )
+    s3_region: str | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="Region of the bucket.",
+    )
+    s3_access_key_id: str | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+        description="Key to the bucket; by default that of the role the machine has.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=_names("ROOST_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+        description="The secret of that key.",
+    )
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:

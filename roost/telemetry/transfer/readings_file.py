@@ -25,7 +25,7 @@ async def readings_file(
     """
     encoder = ENCODERS[wanted.format]()
     held = encoder.start()
-    async with aclosing(_points(log, devices, wanted, turn)) as pieces:
+    async with aclosing(points_of_devices(log, devices, wanted, turn)) as pieces:
         async for device_uid, points in pieces:
             async with turn:
                 data = await asyncio.to_thread(encoder.add, device_uid, points)
@@ -35,9 +35,10 @@ async def readings_file(
     yield held + await asyncio.to_thread(encoder.finish)
 
 
-async def _points(
+async def points_of_devices(
     log: Log, devices: Devices, wanted: Readings, turn: asyncio.Semaphore
 ) -> AsyncGenerator[tuple[str, Points], None]:
+    """Uid and readings, by device id, time, arrival and name of the series. Raises LogUnavailable."""
     left = wanted.max_rows
     async for page in devices:
         for device_id, device_uid in page:

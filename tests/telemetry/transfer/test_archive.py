@@ -1,0 +1,244 @@
+"""The archive: months as Parquet files that others read, written once, never with less than is there."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from roost.access.models import Organization
+from roost.core.blobs import Blobs, FileBlobs
+from roost.core.database import Database
+from roost.core.settings import Settings
+from roost.devices.models import Device
+from roost.migrations.tables import metadata
+from roost.telemetry.columns import frame_of
+from roost.telemetry.frames import Frame
+from roost.telemetry.messages import Message, Value
+from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.sqlite_log import SqliteLog
+from roost.telemetry.transfer.archive import Archive, Done
+from roost.telemetry.transfer.archive_reads import archived_pieces, damage_of
+from roost.telemetry.transfer.manifests import all_manifests, archived_months, read_manifest
+from roost.telemetry.transfer.months import Month, months_between
+from roost.telemetry.transfer.points import points_of
+from tests.telemetry.conftest import HandClock
+from tests.waiting import until
+
+DAY = 24 * 3600 * 1000
+JANUARY, FEBRUARY, MARCH = Month(2026, 1), Month(2026, 2), Month(2026, 3)
+OURS, THEIRS = 1, 2
+
+
+class World:
+    """Two organizations, with the devices 1 and 2, and 3; it is the tenth of March."""
+
+    def __init__(self, folder: Path, database: Database, log: SqliteLog, clock: HandClock) -> None:
+        self.blobs: Blobs = FileBlobs(folder / "blobs")
+        self.folder = folder / "blobs" / "archive"
+        self.database, self.log, self.clock = database, log, clock
+        self.store = TelemetryStore(log, clock)
+        self.archive = Archive(log, self.store, database, self.blobs, clock, after_days=3, scratch=folder / "scratch")
+
+    async def send(self, device_id: int, at: int, *, event: str | None = None, **readings: Value) -> None:
+        payload = json.dumps(readings).encode()
+        message = Message(at, self.clock.now_ms(), event, readings, payload, {"temp_c": "°C"})
+        await self.log.append([device_id], [message])
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        files = f"read_parquet('{self.folder}/{{}}/**/*.parquet', hive_partitioning = true)"
+        with duckdb.connect() as connection:
+            found: list[tuple[object, ...]] = connection.execute(
+                sql.replace("READINGS", files.format("readings")).replace("EVENTS", files.format("events"))
+            ).fetchall()
+        return found
+
+
+@pytest.fixture
+async def world(tmp_path: Path, clock: HandClock) -> AsyncIterator[World]:
+    clock.ms = int(datetime(2026, 3, 10, tzinfo=UTC).timestamp() * 1000)
+    now = clock.now()
+    database = Database(Settings(_env_file=None, data_dir=tmp_path))
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    async with database.write() as session:
+        for number in (OURS, THEIRS):
+            session.add(Organization(id=number, name=f"Org {number}", created_at=now, updated_at=now))
+        await session.flush()
+        for number, owner in ((1, OURS), (2, OURS), (3, THEIRS)):
+            device = Device(id=number, device_uid=f"dev-{number}", name="A", organization_id=owner)
+            device.created_at = device.updated_at = now
+            session.add(device)
+    log = SqliteLog(tmp_path / "telemetry", clock)
+    await log.open()
+    yield World(tmp_path, database, log, clock)
+    await log.close()
+    await database.dispose()
+
+
+async def fill(world: World) -> None:
+    await world.send(1, JANUARY.start_ms, temp_c=20.5, on=True)
+    await world.send(2, JANUARY.end_ms - 1, temp_c=21)
+    await world.send(1, FEBRUARY.start_ms, temp_c=-0.0)
+    await world.send(1, FEBRUARY.start_ms + DAY, event="boot", n=2**60)
+    await world.send(1, MARCH.start_ms, temp_c=99.0)
+    await world.send(3, FEBRUARY.start_ms, temp_c=5.0)
+
+
+async def test_others_read_what_was_written(world: World) -> None:
+    await fill(world)
+    assert await world.archive.write_due() == Done(written=3)
+    found = world.query(
+        "SELECT organization_id, month, device_uid, sensor_type, epoch_ms(time), value, integer, boolean, unit"
+        " FROM READINGS ORDER BY organization_id, month, device_id, time, sensor_type"
+    )
+    assert found == [
+        (OURS, "2026-01", "dev-1", "on", JANUARY.start_ms, 1.0, None, True, None),
+        (OURS, "2026-01", "dev-1", "temp_c", JANUARY.start_ms, 20.5, None, None, "°C"),
+        (OURS, "2026-01", "dev-2", "temp_c", JANUARY.end_ms - 1, 21.0, 21, None, "°C"),
+        (OURS, "2026-02", "dev-1", "temp_c", FEBRUARY.start_ms, 0.0, None, None, "°C"),
+        (OURS, "2026-02", "dev-1", "n", FEBRUARY.start_ms + DAY, float(2**60), 2**60, None, None),
+        (THEIRS, "2026-02", "dev-3", "temp_c", FEBRUARY.start_ms, 5.0, None, None, "°C"),
+    ]
+    assert world.query("SELECT event_type, payload FROM EVENTS") == [("boot", f'{{"n": {2**60}}}')]
+
+
+async def test_a_month_is_written_once_and_not_before_its_time(world: World) -> None:
+    await fill(world)
+    world.clock.ms = MARCH.start_ms + 3 * DAY - 1
+    assert await world.archive.write_due() == Done(written=2)
+    assert await archived_months(world.blobs, OURS) == [JANUARY]
+    world.clock.ms = MARCH.start_ms + 3 * DAY
+    assert await world.archive.write_due() == Done(written=2)
+    assert await archived_months(world.blobs, OURS) == [JANUARY, FEBRUARY]
+    files = {path: path.stat().st_mtime_ns for path in world.folder.rglob("*") if path.is_file()}
+    assert await world.archive.write_due() == Done()
+    assert await world.archive.write_due(again=True) == Done(same=3)
+    assert {path: path.stat().st_mtime_ns for path in world.folder.rglob("*") if path.is_file()} == files
+
+
+async def test_late_data_comes_in_when_asked_for(world: World) -> None:
+    await fill(world)
+    await world.archive.write_due()
+    await world.send(2, JANUARY.start_ms + DAY, temp_c=1.5)
+    assert await world.archive.write_due(again=True) == Done(written=1, same=2)
+    assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 2") == [(2,)]
+    await world.send(2, Month(2020, 5).start_ms, temp_c=1.5)
+    # The other organization has nothing in January, which is now said.
+    assert await world.archive.write_due(first=JANUARY, again=True) == Done(written=1, same=3)
+    assert (await world.archive.write_due(again=True)).same == 3
+    assert (await archived_months(world.blobs, OURS))[0] == Month(2020, 5)
+
+
+async def test_what_the_log_no_longer_has_stays_in_the_archive(world: World) -> None:
+    await fill(world)
+    await world.archive.write_due()
+    await world.store.delete_device(1)
+    await world.send(2, JANUARY.start_ms, temp_c=1.5)
+    assert await world.archive.write_due(again=True) == Done(same=1, kept=2)
+    assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 1") == [(4,)]
+
+
+async def test_a_month_cut_short_is_written_again(world: World) -> None:
+    """The file is there, its manifest is not yet: nobody has promised it."""
+    await fill(world)
+    await world.archive.write_due()
+    (world.folder / "manifests" / "organization_id=1" / "2026-02.json").unlink()
+    next((world.folder / "readings" / "organization_id=1" / "month=2026-02").iterdir()).write_bytes(b"half a file")
+    assert await world.archive.write_due() == Done(written=1)
+    assert await damages(world) == []
+
+
+async def damages(world: World) -> list[str]:
+    return [said for manifest in await all_manifests(world.blobs) for said in await damage_of(world.blobs, manifest)]
+
+
+async def test_a_flipped_byte_and_a_missing_file_are_found(world: World) -> None:
+    await fill(world)
+    await world.archive.write_due()
+    assert await damages(world) == []
+    files = sorted(world.folder.rglob("readings.parquet"))
+    data = bytearray(files[0].read_bytes())
+    data[len(data) // 2] ^= 1
+    files[0].write_bytes(data)
+    files[1].unlink()
+    first, second = await damages(world)
+    assert first.startswith("archive/readings/organization_id=1/month=2026-01")
+    assert "checksum" in first
+    assert second.endswith("is missing.")
+
+
+async def test_the_manifest_says_how_much_of_whom(world: World) -> None:
+    await fill(world)
+    await world.archive.write_due()
+    manifest = await read_manifest(world.blobs, OURS, JANUARY)
+    assert manifest is not None
+    assert manifest.readings is not None
+    assert (manifest.readings.rows, manifest.readings.devices) == (3, {"1": 2, "2": 1})
+    assert manifest.events is None
+
+
+Said = list[tuple[str, int, str, str | None]]
+
+
+def said(frames: Sequence[Frame]) -> Said:
+    """Series, time, value and unit; by time and series, values of a moment by arrival. `repr` tells 1, 1.0 and True."""
+    found: Said = []
+    for frame in frames:
+        for points in points_of(frame):
+            for n in range(len(points)):
+                kind, number = points.kinds[n], float(points.values[n])
+                value: Value = (number, int(points.integers[n]), bool(number))[kind]
+                unit = points.units[points.unit_codes[n]]
+                found.append((points.keys[points.key_codes[n]], int(points.times[n]), repr(value), unit))
+    return sorted(found, key=lambda reading: (reading[1], reading[0]))
+
+
+async def test_the_archive_reads_as_the_log_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roost.telemetry.transfer.archive_reads.FRAME_ROWS", 4)
+    await fill(world)
+    for n in range(20):
+        await world.send(1, JANUARY.start_ms + n // 3 * 60_000, temp_c=n, other=n / 2)
+    await world.archive.write_due()
+
+    async def both(since: int, end: int, keys: Sequence[str] = ()) -> tuple[Said, Said]:
+        rows = await world.log.between(1, since, end, 1_000)
+        frames = [frame async for frame in archived_pieces(world.blobs, OURS, 1, since, end, keys=keys)]
+        times = [time for frame in frames for time in {int(time) for time in frame.times}]
+        assert len(times) == len(set(times)), "A moment stands in two frames."
+        return said(frames), said([frame_of(1, rows, keys)])
+
+    spans = [(0, MARCH.start_ms), (JANUARY.start_ms + 1, FEBRUARY.start_ms), (JANUARY.start_ms, FEBRUARY.start_ms + 1)]
+    for since, end in spans:
+        for keys in ((), ("temp_c",)):
+            archived, logged = await both(since, end, keys)
+            assert archived == logged
+            assert archived
+    assert [frame async for frame in archived_pieces(world.blobs, OURS, 3, 0, MARCH.end_ms)] == []
+
+
+async def test_what_is_due_is_written_by_itself(world: World) -> None:
+    await fill(world)
+    world.archive.start()
+
+    async def written() -> bool:
+        return len(await all_manifests(world.blobs)) == 3
+
+    await until(written, 20)
+    await world.archive.stop()
+
+
+@pytest.mark.parametrize("text", ["2026", "2026-13", "2026-1", "0000-01", "january"])
+def test_what_is_no_month(text: str) -> None:
+    with pytest.raises(ValueError, match="no month"):
+        Month.parse(text)
+
+
+def test_months_follow_each_other() -> None:
+    assert [str(month) for month in months_between(Month(2025, 11), Month(2026, 2))] == [
+        "2025-11", "2025-12", "2026-01", "2026-02",
+    ]  # fmt: skip
+    assert Month(2026, 1).before() == Month(2025, 12)
+    assert Month.of(Month(2024, 2).end_ms - 1) == Month(2024, 2)
