@@ -42,39 +42,54 @@ async def newest_readings(
     """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first."""
     found: list[Reading] = []
     for window in windows(span, now_ms):
-        newest = _Newest(limit - len(found), keys)
-        await feed(log, [device_id], window, newest.fold, keys=keys)
-        found += await asyncio.to_thread(newest.readings)
-        if len(found) >= limit:
-            break
+        newest = _Newest(limit, keys)
+        # A series that has long been silent is looked for in summaries, and only what holds it is decoded.
+        await feed(log, [device_id], window, newest.fold, keys=keys, whole=lambda start, end: True)  # noqa: ARG005
+        for piece in reversed(newest.pieces):
+            for frame in reversed(await _frames_of(log, piece, limit, keys)):
+                found += await asyncio.to_thread(newest.readings, frame, limit - len(found))
+                if len(found) >= limit:
+                    return found
     return found
 
 
+async def _frames_of(log: Log, piece: Piece, limit: int, keys: Sequence[str]) -> list[Frame]:
+    """The piece itself, or what a summary stands for."""
+    if isinstance(piece, Frame):
+        return [piece]
+    decoded = _Newest(limit, keys)
+    await feed(log, [piece.device_id], Span(piece.start, piece.end + 1), decoded.fold, keys=keys)
+    return [frame for frame in decoded.pieces if isinstance(frame, Frame)]
+
+
 class _Newest:
-    """The last frames of those that come by, as many as hold `limit` readings."""
+    """The last pieces of those that come by, as many as hold `limit` readings."""
 
     def __init__(self, limit: int, keys: Sequence[str]) -> None:
         self._limit = limit
         self._keys = frozenset(keys)
-        self._frames: deque[tuple[int, Frame]] = deque()
+        self._counted: deque[tuple[int, Piece]] = deque()
         self._held = 0
 
-    def fold(self, piece: Piece) -> None:
-        frame = cast("Frame", piece)
-        count = int(self._counts(frame).sum())
-        self._frames.append((count, frame))
-        self._held += count
-        while self._held - self._frames[0][0] >= self._limit:
-            self._held -= self._frames.popleft()[0]
+    @property
+    def pieces(self) -> list[Piece]:
+        return [piece for _, piece in self._counted]
 
-    def readings(self) -> list[Reading]:
-        found: list[Reading] = []
-        for _, frame in reversed(self._frames):
-            missing = self._limit - len(found)
-            if missing <= 0:
-                break
-            found += newest_first(frame, self._first_row(frame, missing), self._keys)
-        return found[: self._limit]
+    def fold(self, piece: Piece) -> None:
+        if isinstance(piece, Frame):
+            count = int(self._counts(piece).sum())
+        else:
+            count = sum(column.count for key, column in piece.columns.items() if not self._keys or key in self._keys)
+        if not count:
+            return
+        self._counted.append((count, piece))
+        self._held += count
+        while self._held - self._counted[0][0] >= self._limit:
+            self._held -= self._counted.popleft()[0]
+
+    def readings(self, frame: Frame, wanted: int) -> list[Reading]:
+        """The newest readings of one of the frames, `wanted` of them or all."""
+        return newest_first(frame, self._first_row(frame, wanted), self._keys)[:wanted]
 
     def _counts(self, frame: Frame) -> Times:
         """How many readings each row has."""

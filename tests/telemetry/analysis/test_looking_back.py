@@ -84,6 +84,14 @@ async def test_a_page_of_much_history_reads_little_of_it() -> None:
     assert blocks.decoded <= 1_000
 
 
+async def test_a_series_that_has_long_been_silent_is_found_without_decoding_what_lies_between() -> None:
+    sent: list[Sent] = [(NOW - 500 * DAY + n, {"old": n}) for n in range(30)]
+    sent += [(NOW - n * HOUR, {"a": n}) for n in range(9_990, 0, -1)]
+    blocks = Blocks(sent, 10)
+    assert [reading.value for reading in await newest(blocks, 12, ["old"])] == list(range(29, 17, -1))
+    assert blocks.decoded <= 30
+
+
 async def test_several_values_of_a_moment_come_last_arrival_first() -> None:
     blocks = Blocks([(NOW, {"b": 1, "a": 1}), (NOW, {"b": 3}), (NOW, {"b": 2})], 10)
     found = [(reading.sensor_type, reading.value) for reading in await newest(blocks, 10)]
