@@ -11,11 +11,13 @@ import pytest
 from roost.core.clock import SystemClock
 from roost.core.nats import Nats, telemetry_subject
 from roost.devices.identities import DeviceIdentity
+from roost.telemetry import store_writer, stream_positions
 from roost.telemetry.log import ANY, LogUnavailable
 from roost.telemetry.messages import Message
-from roost.telemetry.postgres_log import PostgresLog
+from roost.telemetry.postgres_log import Beside, PostgresLog
 from roost.telemetry.store_writer import StoreWriter
 from roost.telemetry.stream_log import StreamLog
+from roost.telemetry.stream_positions import DeadLetter, Overtaken
 from tests.nats_server import NatsServer
 from tests.postgres_cluster import PostgresCluster
 from tests.waiting import until
@@ -34,6 +36,7 @@ class Machines:
         self.ending = AsyncExitStack()
         self.sent: Counter[int] = Counter()
         self.refused = 0
+        self.buried: list[DeadLetter] = []
         self._number = 0
 
     async def client(self) -> Nats:
@@ -51,10 +54,10 @@ class Machines:
         self.ending.push_async_callback(log.close)
         return log
 
-    async def writer(self) -> StoreWriter:
-        store = PostgresLog(self.database_url, SystemClock())
+    async def writer(self, store: PostgresLog | None = None) -> StoreWriter:
+        store = store or PostgresLog(self.database_url, SystemClock())
         self.ending.push_async_callback(store.close)
-        writer = StoreWriter(await self.client(), store, self.database_url, identify)
+        writer = StoreWriter(await self.client(), store, self.database_url, identify, buried=self.buried.append)
         await writer.start()
         self.ending.push_async_callback(writer.stop)
         return writer
@@ -85,6 +88,39 @@ class Machines:
         return self.sent.keys() <= found.keys()
 
 
+class ForgetfulStore(PostgresLog):
+    """Commits, and once does not say so: as when the connection ends in that moment."""
+
+    forgot = False
+
+    async def append(
+        self, device_ids: Sequence[int], messages: Sequence[Message], *, beside: Beside | None = None
+    ) -> None:
+        await super().append(device_ids, messages, beside=beside)
+        if not self.forgot:
+            self.forgot = True
+            raise LogUnavailable("the connection is gone")
+
+
+class SlowStore(PostgresLog):
+    """Begins when it is told to."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url, SystemClock())
+        self.asked, self.go_on, self.failures = asyncio.Event(), asyncio.Event(), list[Exception]()
+
+    async def append(
+        self, device_ids: Sequence[int], messages: Sequence[Message], *, beside: Beside | None = None
+    ) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+        try:
+            await super().append(device_ids, messages, beside=beside)
+        except Overtaken as error:
+            self.failures.append(error)
+            raise
+
+
 def message(number: int, **fields: object) -> Message:
     at = STARTED_MS + number
     return Message(at, at, None, {"n": number}, b'{"n":%d}' % number, **fields)  # type: ignore[arg-type]
@@ -92,6 +128,12 @@ def message(number: int, **fields: object) -> Message:
 
 async def identify(device_ids: Collection[int]) -> dict[int, DeviceIdentity | None]:
     return {one: DeviceIdentity(one, f"device-{one}", 1, None) for one in device_ids if one != DELETED}
+
+
+@pytest.fixture(autouse=True)
+def _quick_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_positions, "LEASE_S", 1)
+    monkeypatch.setattr(store_writer, "SHARE_INTERVAL_S", 0.2)
 
 
 @pytest.fixture
@@ -133,6 +175,34 @@ async def test_goes_on_where_a_writer_that_was_lost_ended(machines: Machines) ->
     await machines.writer()
 
     await until(lambda: machines.all_stored(log), 20, what="Everything in the store")
+
+
+async def test_does_not_repeat_a_commit_whose_answer_was_lost(machines: Machines) -> None:
+    log = await machines.log()
+    store = ForgetfulStore(machines.database_url, SystemClock())
+    for _ in range(3):
+        await machines.send(log)
+    await machines.writer(store)
+    await until(lambda: store.forgot, 10)
+    await machines.send(log)
+
+    await until(lambda: machines.all_stored(log), 10, what="Everything in the store")
+
+
+async def test_a_writer_that_was_overtaken_stores_nothing(machines: Machines) -> None:
+    log = await machines.log()
+    slow = SlowStore(machines.database_url)
+    first = await machines.writer(slow)
+    await machines.send(log)
+    await slow.asked.wait()
+    first._tasks[0].cancel()  # it says no more that it is alive, but is
+    await machines.writer()
+    await until(lambda: machines.all_stored(log), 10, what="Everything in the store")
+    slow.go_on.set()
+    await until(lambda: slow.failures, 10, what="The refusal")
+
+    await machines.send(log)
+    await until(lambda: machines.all_stored(log), 10, what="Everything in the store, once")
 
 
 async def test_catches_up_after_the_database_was_away(own_nats: NatsServer, own_postgres: PostgresCluster) -> None:
@@ -241,6 +311,7 @@ async def test_sets_apart_what_cannot_be_stored_and_stores_the_rest(
     letters = postgres.execute("SELECT device_id, reason FROM telemetry.dead_letter ORDER BY id", database=database)
     assert "Its format is 09, which this version does not know." in letters
     assert any(line.startswith("1|") and "0x00" in line for line in letters.splitlines())
+    assert [letter.device_id for letter in machines.buried] == [1, None]
 
 
 async def test_refuses_when_too_much_waits_already(machines: Machines) -> None:
