@@ -13,7 +13,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from roost.telemetry import slices, sqlite_log
 from roost.telemetry.blocks import events, file, pieces, planning, reads, sealing
@@ -302,5 +309,13 @@ def _matches(row: Row, wanted: MessageFilter) -> bool:
 
 TestStore = Store.TestCase
 TestStore.settings = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.mark.soak
+def test_long_histories() -> None:
+    long = settings(
+        max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    run_state_machine_as_test(Store, settings=long)

@@ -333,3 +333,37 @@ def test_rows_of_the_same_moment_keep_their_order(tmp_path: Path) -> None:
         sealing.seal_rows(blocks, 1, [Row(2, 1, NOW, NOW, None, b'{"v":2}', None, None)])
         (meta,) = file.blocks_between(blocks, 1, 0, 2**62)
         assert read_block(blocks, meta).columns["v"].values.tolist() == [1, 2, 3]
+
+
+async def test_slices_that_an_earlier_version_wrote_are_taken_over(
+    opened: Restarts, folder: Path, clock: HandClock
+) -> None:
+    await asyncio.to_thread(folder.mkdir)
+    await asyncio.to_thread(write_as_before, folder / "head_00000001.db", 1, 1)
+    await asyncio.to_thread(write_as_before, folder / "head_00000002.db", 31, 0)
+    log = await opened()
+    await fill(log, 0)
+    assert await everything(log) == [(number, number, None) for number in range(60, 0, -1)]
+    await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
+    assert heads(folder) == 1
+    assert await everything(log) == [(number, number, None) for number in range(60, 0, -1)]
+
+
+def write_as_before(path: Path, first_id: int, closed: int) -> None:
+    """Thirty messages in a slice with the tables of format 1, before there were blocks."""
+    with closing(apsw.Connection(str(path))) as head:
+        head.pragma("journal_mode", "wal")
+        head.execute("""
+            CREATE TABLE head(id INTEGER PRIMARY KEY, device_id INTEGER NOT NULL, observed_at INTEGER NOT NULL,
+                received_at INTEGER NOT NULL, event_type TEXT, payload BLOB NOT NULL, units BLOB, message_id TEXT);
+            CREATE TABLE slice(first_id INTEGER NOT NULL, opened_at INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0,
+                first_observed_at INTEGER, last_observed_at INTEGER, last_received_at INTEGER);
+            PRAGMA user_version = 1;
+        """)
+        for number in range(first_id, first_id + 30):
+            row = (number, 1 + number % 3, NOW + number, NOW, b'{"v":%d}' % number)
+            head.execute("INSERT INTO head VALUES (?, ?, ?, ?, NULL, ?, NULL, NULL)", row)
+        if closed:
+            head.execute("CREATE INDEX head_device ON head(device_id, observed_at)")
+        times = (first_id, NOW, closed, NOW + first_id, NOW + first_id + 29, NOW)
+        head.execute("INSERT INTO slice VALUES (?, ?, ?, ?, ?, ?)", times)
