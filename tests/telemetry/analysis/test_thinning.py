@@ -49,6 +49,14 @@ def test_every_stretch_of_a_long_series_keeps_its_peaks() -> None:
     assert spikes.items() <= {(reading.timestamp, reading.value) for reading in found}
 
 
+def test_the_first_and_the_last_stay_though_they_are_no_peaks() -> None:
+    sent: list[Sent] = [(T0 + place * 10_000, {"a": 9 if place % 2 else -9}) for place in range(101)]
+    sent[0], sent[-1] = (T0, {"a": 1}), (T0 + 1_000_000, {"a": 2})
+    found = thinned(sent, 20, 30)
+    assert (found[0].value, found[-1].value) == (1, 2)
+    assert len(found) <= 20
+
+
 def test_rows_without_the_series_are_passed_over_and_units_stay() -> None:
     series = ThinnedSeries("a", 10)
     made = frame([(T0, {"b": 1}), (T0 + 1, {"a": 2}), (T0 + 2, {"b": 3})], units={"a": "V"})
