@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.postgres_cluster import free_port
@@ -18,11 +19,11 @@ _PROGRAM = Path(sys.executable).parent / "nats-server"
 class NatsServer:
     """One NATS server with JetStream on loopback, which can be killed and started again on the same port and data."""
 
-    def __init__(self, *, streams: bool = True) -> None:
+    def __init__(self, *, streams: bool = True, options: Sequence[str] = ()) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="roost-nats-"))
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._streams = ["-js", "-sd", str(self.folder / "data")] if streams else []
+        self._options = [*(["-js", "-sd", str(self.folder / "data")] if streams else []), *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -35,7 +36,7 @@ class NatsServer:
         """Start the server and return when it takes connections."""
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), "-a", "127.0.0.1", "-p", str(self.port), *self._streams],
+                [str(_PROGRAM), "-a", "127.0.0.1", "-p", str(self.port), *self._options],
                 stdout=log,
                 stderr=log,
                 env={"PATH": os.environ["PATH"]},
@@ -68,3 +69,14 @@ class NatsServer:
                 return connection.recv(4) == b"INFO"
         except OSError:
             return False
+
+
+def cluster(size: int) -> list[NatsServer]:
+    """Servers of one cluster, not started yet: start most of them before anything is asked of one."""
+    ports = [free_port() for _ in range(size)]
+    routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+    own = ("--cluster_name", "tests", "--routes", routes)
+    return [
+        NatsServer(options=("--name", f"node-{n}", "--cluster", f"nats://127.0.0.1:{port}", *own))
+        for n, port in enumerate(ports)
+    ]

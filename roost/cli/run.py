@@ -154,7 +154,7 @@ def _checked(settings: Settings, part: Part) -> list[socket.socket]:
         if not status.is_current:
             _migrate_apart(settings)
         if settings.nats_url is not None:
-            asyncio.run(_check_nats(settings.nats_url))
+            asyncio.run(_check_nats(settings, settings.nats_url))
     except CannotStart:
         for one in sockets:
             one.close()
@@ -227,12 +227,13 @@ async def _check_database(settings: Settings) -> SchemaStatus:
     return await reach(known_status)
 
 
-async def _check_nats(url: str) -> None:
+async def _check_nats(settings: Settings, url: str) -> None:
     nats: Any = importlib.import_module("roost.core.nats")
     client = nats.Nats(url, "roost start")
     try:
         await client.connect()
-        await client.check_stream_ready()
+        await client.check_streams()
+        await client.ensure_stream(replicas=settings.nats_replicas, largest_mib=settings.nats_stream_mib)
     except nats.NatsAway as error:
         raise CannotStart(f"NATS cannot be used ({error}); check --nats-url.") from None
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ _RECONNECT_WAIT_S = 0.25
 _PING_INTERVAL_S = 5
 _UNSENT_BYTES = 8 * 1024 * 1024
 _MIB = 1024 * 1024
+_STREAM_PATIENCE_S = 10.0
+_STREAM_RETRY_S = 0.3
 _BATCH_ID = "Nats-Msg-Id"
 
 Handler = Callable[[Msg], Awaitable[None]]
@@ -160,7 +163,7 @@ class Nats:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise NatsAway(str(error) or type(error).__name__) from error
 
-    async def check_stream_ready(self) -> None:
+    async def check_streams(self) -> None:
         """Raises NatsAway when this server keeps no streams."""
         try:
             await self.ask_stream("INFO", {})
@@ -168,7 +171,22 @@ class Nats:
             raise NatsAway("JetStream is not enabled there") from None
 
     async def ensure_stream(self, *, replicas: int, largest_mib: int) -> None:
-        """Create the stream of telemetry, or give it these limits. Raises NatsAway."""
+        """Create the stream of telemetry, or give it these limits.
+
+        Waits while the servers of a cluster have not agreed yet on who leads. Raises NatsAway.
+        """
+        deadline = time.monotonic() + _STREAM_PATIENCE_S
+        while True:
+            try:
+                await self._ensure_stream(replicas, largest_mib)
+            except NatsAway:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_STREAM_RETRY_S)
+            else:
+                return
+
+    async def _ensure_stream(self, replicas: int, largest_mib: int) -> None:
         config = StreamConfig(
             name=STREAM,
             subjects=[telemetry_subject_of_all()],

@@ -8,11 +8,18 @@ import pytest
 from roost.app import Part
 from roost.cli import run
 from roost.cli.run import CannotStart, read_settings
+from roost.core import nats as core_nats
+from roost.core.settings import Settings
 from tests.nats_server import NatsServer
 from tests.postgres_cluster import free_port
 
 _POSTGRES = "postgresql://nobody@127.0.0.1/nothing"
 _KEYS = {"secret_key": "s" * 32, "audit_key": "a" * 32}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return read_settings({"nats_stream_mib": 16})
 
 
 @pytest.mark.parametrize(
@@ -34,19 +41,28 @@ def test_a_part_alone_needs_nats(part: Part, tmp_path: Path) -> None:
         run._checked(read_settings({"data_dir": str(tmp_path)}), part)
 
 
-async def test_says_that_nats_is_not_there() -> None:
+async def test_says_that_nats_is_not_there(settings: Settings) -> None:
     with pytest.raises(CannotStart, match="NATS cannot be used"):
-        await run._check_nats(f"nats://127.0.0.1:{free_port()}")
+        await run._check_nats(settings, f"nats://127.0.0.1:{free_port()}")
 
 
-async def test_says_that_nats_keeps_no_streams() -> None:
+async def test_says_that_nats_keeps_no_streams(settings: Settings) -> None:
     server = NatsServer(streams=False).start()
     try:
         with pytest.raises(CannotStart, match="JetStream is not enabled"):
-            await run._check_nats(server.url)
+            await run._check_nats(settings, server.url)
     finally:
         server.remove()
 
 
-async def test_one_of_several_servers_is_enough(nats: NatsServer) -> None:
-    await run._check_nats(f"nats://127.0.0.1:{free_port()}, {nats.url}")
+async def test_says_that_nats_has_no_room(
+    settings: Settings, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_nats, "_STREAM_PATIENCE_S", 0)
+    too_much = settings.model_copy(update={"nats_stream_mib": 2**24})
+    with pytest.raises(CannotStart, match="insufficient storage"):
+        await run._check_nats(too_much, nats.url)
+
+
+async def test_one_of_several_servers_is_enough(settings: Settings, nats: NatsServer) -> None:
+    await run._check_nats(settings, f"nats://127.0.0.1:{free_port()}, {nats.url}")

@@ -18,7 +18,7 @@ from roost.telemetry.postgres_log import Beside, PostgresLog
 from roost.telemetry.store_writer import StoreWriter
 from roost.telemetry.stream_log import StreamLog
 from roost.telemetry.stream_positions import DeadLetter, Overtaken
-from tests.nats_server import NatsServer
+from tests.nats_server import NatsServer, cluster
 from tests.postgres_cluster import PostgresCluster
 from tests.waiting import until
 
@@ -30,8 +30,10 @@ STARTED_MS = int(time.time() * 1000) - 3_600_000
 class Machines:
     """Several machines on one NATS and one PostgreSQL."""
 
-    def __init__(self, nats: NatsServer, database_url: str) -> None:
+    def __init__(self, nats: NatsServer, database_url: str, *, replicas: int = 1) -> None:
         self.nats = nats
+        self.url = nats.url
+        self.replicas = replicas
         self.database_url = database_url
         self.ending = AsyncExitStack()
         self.sent: Counter[int] = Counter()
@@ -40,7 +42,7 @@ class Machines:
         self._number = 0
 
     async def client(self) -> Nats:
-        client = Nats(self.nats.url, "test")
+        client = Nats(self.url, "test")
         await client.connect()
         self.ending.push_async_callback(client.close)
         return client
@@ -48,10 +50,10 @@ class Machines:
     async def log(self) -> StreamLog:
         """A log as an edge has it."""
         log = StreamLog(
-            await self.client(), PostgresLog(self.database_url, SystemClock()), replicas=1, largest_mib=64
+            await self.client(), PostgresLog(self.database_url, SystemClock()), replicas=self.replicas, largest_mib=64
         )  # fmt: skip
-        await log.open()
         self.ending.push_async_callback(log.close)
+        await log.open()
         return log
 
     async def writer(self, store: PostgresLog | None = None) -> StoreWriter:
@@ -75,6 +77,14 @@ class Machines:
             self.refused += 1
         else:
             self.sent.update(int(one.payload[5:-1]) for one in messages)
+
+    async def send_until_accepted(self, log: StreamLog) -> None:
+        async def accepted() -> bool:
+            refused = self.refused
+            await self.send(log)
+            return self.refused == refused
+
+        await until(accepted, 60, what="A message that is accepted")
 
     async def stored(self, log: StreamLog) -> Counter[int]:
         rows = await log.recent(DEVICES, 100_000, ANY)
@@ -236,12 +246,7 @@ async def test_goes_on_after_nats_was_killed(machines: Machines) -> None:
     assert machines.refused == 1
     machines.nats.start()
 
-    async def accepted() -> bool:
-        before = machines.refused
-        await machines.send(log)
-        return machines.refused == before
-
-    await until(accepted, 20, what="A message that is accepted again")
+    await machines.send_until_accepted(log)
     await until(lambda: machines.all_stored(log), 20, what="Everything in the store")
 
 
@@ -255,14 +260,7 @@ async def test_stores_what_comes_to_a_stream_that_begins_anew(machines: Machines
     machines.nats.empty()
     machines.nats.start()
 
-    async def ready() -> bool:
-        try:
-            await log.open()
-        except LogUnavailable:
-            return False
-        return True
-
-    await until(ready, 20, what="A new stream")
+    await log.open()
     await machines.send(log)
     await until(lambda: machines.all_stored(log), 20, what="What came to the new stream")
     await writer.stop()
@@ -328,3 +326,27 @@ async def test_refuses_when_too_much_waits_already(machines: Machines) -> None:
     with pytest.raises(LogUnavailable, match="maximum bytes"):
         async with asyncio.timeout(20):
             await full()
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak, id="ten-rounds")])
+async def test_a_cluster_may_lose_any_of_its_three_servers(postgres: PostgresCluster, rounds: int) -> None:
+    servers = cluster(3)
+    machines = Machines(servers[0], postgres.create_database(), replicas=3)
+    machines.url = ",".join(server.url for server in servers)
+    try:
+        for server in servers:
+            server.start()
+        async with machines.ending:
+            log = await machines.log()
+            await machines.writer()
+            for number in range(rounds):
+                victim = servers[number % 3]
+                await machines.send_until_accepted(log)
+                victim.kill()
+                for _ in range(5):
+                    await machines.send_until_accepted(log)
+                victim.start()
+            await until(lambda: machines.all_stored(log), 60, what="Everything in the store")
+    finally:
+        for server in servers:
+            server.remove()
