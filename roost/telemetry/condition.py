@@ -14,6 +14,7 @@ from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.telemetry import slices
 from roost.telemetry.log import LogUnavailable
+from roost.telemetry.postgres.schema import SIZE
 
 PROBE_FILE = "probe"
 PROBE_BYTES = 4096
@@ -85,7 +86,7 @@ class TableCondition:
     async def size_bytes(self) -> int:
         try:
             async with self._database.read() as session:
-                size = await session.scalar(text("SELECT pg_total_relation_size('telemetry.head')"))
+                size = await session.scalar(text(SIZE))
         except (SQLAlchemyError, OSError) as error:
             raise LogUnavailable(str(error)) from error
         return int(size or 0)

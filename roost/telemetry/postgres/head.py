@@ -1,0 +1,104 @@
+"""Rows of the slices that are not in blocks yet, read within a snapshot of the caller.
+
+A slice whose table is gone although the snapshot knows it raises UndefinedTableError: the reader asks again.
+"""
+
+# ruff: noqa: S608 - every word of the statements is our own
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from roost.telemetry.log import MessageFilter, Row
+from roost.telemetry.postgres.schema import COLUMNS
+
+_SELECT = ", ".join(f"h.{column}" for column in COLUMNS.split(", "))
+# Slices of which something may be missing in the blocks, newest first; what a closed one holds may be in both.
+_SLICES = """
+SELECT number FROM telemetry.slice
+WHERE sealed_at IS NULL AND (last_observed_at IS NULL OR last_observed_at >= $1 AND first_observed_at < $2)
+ORDER BY number DESC
+"""
+_SLICES_OF_DEVICE = """
+SELECT number FROM telemetry.slice s
+WHERE sealed_at IS NULL AND (last_observed_at IS NULL OR last_observed_at >= $1 AND first_observed_at < $2)
+    AND NOT EXISTS (SELECT FROM telemetry.sealed m WHERE m.slice = s.number AND m.device_id = $3)
+ORDER BY number DESC
+"""
+_FOREVER = 2**63 - 1
+
+
+def unsealed(number: int) -> str:
+    """The condition that a row `h` of a slice is not in the blocks."""
+    return f"NOT EXISTS (SELECT FROM telemetry.sealed m WHERE m.slice = {int(number)} AND m.device_id = h.device_id)"
+
+
+async def recent(connection: Any, device_ids: Sequence[int], limit: int, wanted: MessageFilter) -> list[Row]:
+    """The last messages of these devices, newest arrival first."""
+    values: list[object] = [list(device_ids)]
+    conditions = ["h.device_id = ANY($1)"]
+    for condition, value in wanted.conditions():
+        values.append(value)
+        conditions.append(f"h.{condition} ${len(values)}")
+    if wanted.events_only:
+        conditions.append("h.event_type IS NOT NULL")
+    span = (wanted.since or 0, _FOREVER if wanted.until is None else wanted.until)
+    found: list[Row] = []
+    for (number,) in await connection.fetch(_SLICES, *span):
+        where = " AND ".join([*conditions, unsealed(number)])
+        rows = await connection.fetch(
+            f"SELECT {_SELECT} FROM telemetry.head_{number} h WHERE {where}"
+            f" ORDER BY h.id DESC LIMIT {limit - len(found)}",
+            *values,
+        )
+        found += [Row(*row) for row in rows]
+        if len(found) >= limit:
+            break
+    return found
+
+
+async def latest(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+    """Messages of the time span by time and arrival, at most `limit` of the newest."""
+    found = await _in_time(connection, device_id, (since, until), limit, "DESC")
+    return heapq.nlargest(limit, found, key=_place)[::-1]
+
+
+async def earliest(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+    """The same with the oldest."""
+    found = await _in_time(connection, device_id, (since, until), limit, "ASC")
+    return heapq.nsmallest(limit, found, key=_place)
+
+
+async def find(connection: Any, message_id: int) -> Row | None:
+    for (number,) in await connection.fetch(_SLICES, 0, _FOREVER):
+        row = await connection.fetchrow(
+            f"SELECT {_SELECT} FROM telemetry.head_{number} h WHERE h.id = $1 AND {unsealed(number)}", message_id
+        )
+        if row is not None:
+            return Row(*row)
+    return None
+
+
+async def count(connection: Any) -> int:
+    """Messages that are not in blocks."""
+    total = 0
+    for (number,) in await connection.fetch(_SLICES, 0, _FOREVER):
+        total += await connection.fetchval(f"SELECT count(*) FROM telemetry.head_{number} h WHERE {unsealed(number)}")
+    return total
+
+
+async def _in_time(connection: Any, device_id: int, span: tuple[int, int], limit: int, order: str) -> list[Row]:
+    numbers = [row[0] for row in await connection.fetch(_SLICES_OF_DEVICE, *span, device_id)]
+    if not numbers:
+        return []
+    parts = [
+        f"(SELECT {_SELECT} FROM telemetry.head_{number} h WHERE h.device_id = $1 AND h.observed_at >= $2"
+        f" AND h.observed_at < $3 ORDER BY h.observed_at {order}, h.id {order} LIMIT $4)"
+        for number in numbers
+    ]
+    rows = await connection.fetch(" UNION ALL ".join(parts), device_id, *span, limit)
+    return [Row(*row) for row in rows]
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row.observed_at, row.id

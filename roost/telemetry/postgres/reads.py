@@ -1,0 +1,207 @@
+"""Head and blocks read as one, within a snapshot of the caller; what is decoded is decoded in a thread."""
+
+import asyncio
+import heapq
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from roost.telemetry.blocks import pieces as as_one
+from roost.telemetry.blocks.codec import DamagedBlock, decode
+from roost.telemetry.blocks.events import decode_events
+from roost.telemetry.blocks.stretch import Stretch
+from roost.telemetry.blocks.summaries import decode_summary
+from roost.telemetry.frames import Frame, Summary
+from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.postgres import blocks, head
+from roost.telemetry.postgres.blocks import FOREVER, Meta, Table
+
+logger = logging.getLogger(__name__)
+
+# So many summaries are read at a time.
+SUMMARIES = 1024
+
+Whole = Callable[[int, int], bool]
+
+
+async def recent(
+    connection: Any, device_ids: Sequence[int], limit: int, wanted: MessageFilter, above_id: int
+) -> list[Row]:
+    """The last sealed messages of these devices with ids above `above_id`, newest arrival first."""
+    before_id = FOREVER if wanted.before_id is None else wanted.before_id
+    span = (wanted.since or 0, FOREVER if wanted.until is None else wanted.until)
+    tables: list[Table] = ["event_block"]
+    if not wanted.events_only and wanted.event_type is None:
+        tables.append("block")
+    found: list[Row] = []
+    enough = above_id
+    for table in tables:
+        async for meta in blocks.by_arrival(connection, table, device_ids, (enough, before_id), span):
+            if meta.last_id <= enough:
+                break
+            if table == "event_block":
+                rows = [row for row in await read_events(connection, meta) if _is_wanted(row, wanted, before_id, span)]
+            else:
+                stretch = await read_block(connection, meta)
+                rows = await asyncio.to_thread(_newest_of, stretch, limit, before_id, span)
+            found = heapq.nlargest(limit, [*found, *rows], key=lambda row: row.id)
+            if len(found) == limit:
+                enough = max(above_id, found[-1].id)
+    return [row for row in found if row.id > above_id]
+
+
+async def between(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+    """Sealed messages of the time span by time and arrival, at most `limit` of the newest."""
+    plain: list[Row] = []
+    async for meta in blocks.blocks_before(connection, device_id, since, until):
+        if len(plain) >= limit:
+            break
+        stretch = (await read_block(connection, meta)).between(since, until)
+        rows = await asyncio.to_thread(stretch.part(max(0, stretch.rows - limit), stretch.rows).messages)
+        plain += reversed(rows)
+    events: list[Row] = []
+    for meta in await blocks.events_before(connection, device_id, since, until):
+        if len(events) >= limit and meta.end < events[-1].observed_at:
+            break
+        rows = [row for row in await read_events(connection, meta) if since <= row.observed_at < until]
+        events = heapq.nlargest(limit, [*events, *rows], key=_place)
+    return sorted([*plain, *events], key=_place)[-limit:]
+
+
+async def find(connection: Any, message_id: int) -> Row | None:
+    """A sealed event by its id. Messages that are no events are not found by theirs."""
+    for meta in await blocks.events_with(connection, message_id):
+        for row in await read_events(connection, meta):
+            if row.id == message_id:
+                return row
+    return None
+
+
+async def pieces(
+    connection: Any, device_id: int, span: tuple[int, int], keys: Sequence[str], whole: Whole | None
+) -> tuple[Callable[[], list[Frame | Summary]], int]:
+    """Reads what the first pieces of the time span need, as many as fit into memory at once.
+
+    What makes the pieces of it, without the database, and where to go on (ms).
+    """
+    since, until = span
+    metas = await blocks.blocks_between(connection, device_id, since, until, SUMMARIES)
+    if len(metas) == SUMMARIES:
+        until = metas.pop().start
+    until = _end_of_frames(metas, since, until, whole)
+    late, until = await _head_rows(connection, device_id, since, until)
+    metas = [meta for meta in metas if meta.start < until]
+    summed: list[Meta] = []
+    decoded: list[Meta] = []
+    for meta in metas:
+        is_summed = _is_whole(meta, since, until, whole) and not _has_rows(late, meta)
+        (summed if is_summed else decoded).append(meta)
+    data = dict(zip(decoded, await blocks.contents(connection, "block", decoded), strict=True))
+    summaries = dict(zip(summed, await blocks.contents(connection, "block", summed, "summary"), strict=True))
+    sealed = [
+        as_one.SealedBlock(
+            meta.start,
+            meta.end,
+            lambda meta=meta: _decoded(meta, data[meta], keys),  # type: ignore[misc]
+            lambda meta=meta: _summary(meta, summaries[meta], keys),  # type: ignore[misc]
+        )
+        for meta in metas
+    ]
+
+    def make() -> list[Frame | Summary]:
+        return list(as_one.pieces_of(device_id, (since, until), late, sealed, keys=keys, whole=whole))
+
+    return make, until
+
+
+def _end_of_frames(metas: Sequence[Meta], since: int, until: int, whole: Whole | None) -> int:
+    """Where the blocks that have to be decoded are more than should be in memory."""
+    rows = 0
+    for meta in metas:
+        if not _is_whole(meta, since, until, whole):
+            if rows and rows + meta.rows > as_one.FRAME_ROWS:
+                return meta.start
+            rows += meta.rows
+    return until
+
+
+def _is_whole(meta: Meta, since: int, until: int, whole: Whole | None) -> bool:
+    return since <= meta.start and meta.end < until and whole is not None and whole(meta.start, meta.end)
+
+
+def _has_rows(late: Sequence[Row], meta: Meta) -> bool:
+    place = bisect_left(late, meta.start, key=lambda row: row.observed_at)
+    return place < len(late) and late[place].observed_at <= meta.end
+
+
+async def _head_rows(connection: Any, device_id: int, since: int, until: int) -> tuple[list[Row], int]:
+    """The rows of the slices from `since` on, a bounded number of whole moments, and where the next ones begin."""
+    limit = as_one.FRAME_ROWS
+    while True:
+        rows = await head.earliest(connection, device_id, since, until, limit)
+        if len(rows) < limit:
+            return rows, until
+        last = rows[-1].observed_at
+        if rows[0].observed_at < last:
+            return [row for row in rows if row.observed_at < last], last
+        limit *= 2
+
+
+async def read_block(connection: Any, meta: Meta) -> Stretch:
+    """Raises LogUnavailable naming the block when its bytes are damaged."""
+    (data,) = await blocks.contents(connection, "block", [meta])
+    return await asyncio.to_thread(_decoded, meta, data, ())
+
+
+async def read_events(connection: Any, meta: Meta) -> list[Row]:
+    """Raises LogUnavailable naming the block when its bytes are damaged."""
+    (data,) = await blocks.contents(connection, "event_block", [meta])
+    with _naming(meta, "The block of events"):
+        return await asyncio.to_thread(decode_events, meta.device_id, data)
+
+
+def _decoded(meta: Meta, data: bytes, keys: Sequence[str]) -> Stretch:
+    with _naming(meta, "The block"):
+        return decode(meta.device_id, data, keys)
+
+
+def _summary(meta: Meta, data: bytes, keys: Sequence[str]) -> Summary:
+    with _naming(meta, "The summary of the block"):
+        return decode_summary(meta.device_id, meta.start, meta.end, data, keys)
+
+
+@contextmanager
+def _naming(meta: Meta, what: str) -> Iterator[None]:
+    try:
+        yield
+    except DamagedBlock as error:
+        message = f"{what} of device {meta.device_id} from {meta.start} to {meta.end} cannot be read: {error}"
+        logger.error("%s See `roost telemetry verify`.", message)  # noqa: TRY400 - the sentence says it all
+        raise LogUnavailable(message) from error
+
+
+def _newest_of(stretch: Stretch, limit: int, before_id: int, span: tuple[int, int]) -> list[Row]:
+    """The last messages of a block to arrive that are no events."""
+    wanted = (stretch.ids < before_id) & (stretch.times >= span[0]) & (stretch.times < span[1])
+    if stretch.events is not None:
+        wanted &= ~stretch.events
+    places = np.flatnonzero(wanted)
+    if len(places) > limit:
+        places = places[np.argsort(stretch.ids[places])[-limit:]]
+    return stretch.take(places).messages()
+
+
+def _is_wanted(row: Row, wanted: MessageFilter, before_id: int, span: tuple[int, int]) -> bool:
+    return (
+        row.id < before_id
+        and span[0] <= row.observed_at < span[1]
+        and (wanted.event_type is None or row.event_type == wanted.event_type)
+    )
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row.observed_at, row.id
