@@ -54,7 +54,7 @@ class NatsServer:
 
     def remove(self) -> None:
         """Stop the server and delete everything it wrote."""
-        self._end(signal.SIGTERM)
+        self._end(signal.SIGKILL)
         shutil.rmtree(self.folder)
 
     def _end(self, how: signal.Signals) -> None:

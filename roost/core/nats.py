@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, PubAck, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 
 PARTITIONS = 8
 """Into so many parts devices fall; as many store writers can work at once. Each part is stored in order."""
@@ -71,6 +72,12 @@ class Nats:
 
     def __init__(self, url: str, name: str) -> None:
         self.client = Client()
+        # JetStream, with the usual time to answer.
+        self.stream: JetStreamContext = self.client.jetstream(timeout=ANSWER_TIMEOUT_S)
+        # Answers to appends arrive here: the client's own way would wait for them even when the connection is gone.
+        self._answer_inbox = self.client.new_inbox()
+        self._append_numbers = itertools.count()
+        self._appending: dict[str, asyncio.Future[None]] = {}
         self._url = url
         self._name = name
         self._closing = False
@@ -96,6 +103,7 @@ class Nats:
                     disconnected_cb=self._on_disconnected,
                     reconnected_cb=self._on_reconnected,
                 )
+                await self.client.subscribe(f"{self._answer_inbox}.*", cb=self._on_answer)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await self.client.close()
             raise NatsAway(str(error) or "no answer") from error
@@ -117,11 +125,6 @@ class Nats:
     def largest_payload(self) -> int:
         """Bytes that a message may have."""
         return self.client.max_payload
-
-    @property
-    def stream(self) -> JetStreamContext:
-        """JetStream, with the usual time to answer."""
-        return self.client.jetstream(timeout=ANSWER_TIMEOUT_S)
 
     async def tell(self, subject: str, payload: bytes) -> None:
         """Publish to whoever listens now; lost while NATS is away."""
@@ -151,17 +154,22 @@ class Nats:
             finally:
                 await answers.unsubscribe()
 
-    async def append(self, subject: str, payload: bytes, batch_id: str) -> PubAck:
+    async def append(self, subject: str, payload: bytes, batch_id: str) -> None:
         """Put a message into the stream and return when it is safe there; the same `batch_id` again changes nothing.
 
         Raises NatsAway, also when the stream is full.
         """
         if not self.connected:
             raise NatsAway("NATS is away")
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        reply = f"{self._answer_inbox}.{next(self._append_numbers)}"
+        self._appending[reply] = answer
         try:
-            return await self.stream.publish(subject, payload, headers={_BATCH_ID: batch_id})
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise NatsAway(str(error) or type(error).__name__) from error
+            async with _answers():
+                await self.client.publish(subject, payload, reply=reply, headers={_BATCH_ID: batch_id})
+                await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
+        finally:
+            del self._appending[reply]
 
     async def check_streams(self) -> None:
         """Raises NatsAway when this server keeps no streams."""
@@ -226,6 +234,16 @@ class Nats:
             raise NatsAway(str(decoded["error"].get("description", decoded["error"])))
         return decoded
 
+    async def _on_answer(self, message: Msg) -> None:
+        answer = self._appending.get(message.subject)
+        if answer is None or answer.done():
+            return
+        refusal = _refusal(message)
+        if refusal is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(NatsAway(refusal))
+
     async def _on_error(self, error: Exception) -> None:
         # A line, and no traceback: the connection mends itself, and who waits for an answer hears of it.
         if not isinstance(error, OSError | TimeoutError | nats.errors.StaleConnectionError):
@@ -234,11 +252,22 @@ class Nats:
     async def _on_disconnected(self) -> None:
         if not self._closing:
             _log.warning("the connection to NATS is gone")
+        for answer in self._appending.values():
+            if not answer.done():
+                answer.set_exception(NatsAway("the connection to NATS is gone"))
 
     async def _on_reconnected(self) -> None:
         _log.info("connected to NATS again")
         for callback in self._reconnected:
             callback()
+
+
+def _refusal(message: Msg) -> str | None:
+    """What JetStream says instead of an acknowledgement."""
+    if message.header is not None and "Status" in message.header:
+        return "the stream has no leader at the moment"
+    error = msgspec.json.decode(message.data).get("error")
+    return str(error.get("description", error)) if error else None
 
 
 def telemetry_subject_of_all() -> str:
