@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roost.telemetry.blocks import arrays
-from roost.telemetry.columns import ColumnBuilder
+from roost.telemetry.columns import ColumnBuilder, typed
 from roost.telemetry.frames import Column, Frame, Mask, Times
 from roost.telemetry.log import Row
 from roost.telemetry.messages import Value
@@ -39,26 +39,15 @@ class Stretch:
     @classmethod
     def of(cls, device_id: int, rows: Iterable[Row]) -> "Stretch":
         """The messages that have readings, in their order, which is that of a stretch."""
-        kept: list[Row] = []
-        builders: dict[str, ColumnBuilder] = {}
-        for row in rows:
-            units = row.units_by_key()
-            place = len(kept)
-            for key, value in row.readings().items():
-                if place == len(kept):
-                    kept.append(row)
-                builder = builders.get(key)
-                if builder is None:
-                    builder = builders[key] = ColumnBuilder()
-                builder.add(place, value, units.get(key))
-        events = np.array([row.event_type is not None for row in kept], np.bool_)
+        kept = [(row, readings) for row in rows if (readings := row.readings())]
+        events = np.array([row.event_type is not None for row, _ in kept], np.bool_)
         return cls(
             device_id,
-            np.array([row.observed_at for row in kept], np.int64),
-            np.array([row.id for row in kept], np.int64),
-            np.array([row.received_at for row in kept], np.int64),
+            np.array([row.observed_at for row, _ in kept], np.int64),
+            np.array([row.id for row, _ in kept], np.int64),
+            np.array([row.received_at for row, _ in kept], np.int64),
             events if events.any() else None,
-            {key: builder.build(len(kept)) for key, builder in builders.items()},
+            _columns(kept),
         )
 
     def part(self, start: int, stop: int) -> "Stretch":
@@ -146,6 +135,25 @@ class Stretch:
                 if column.present is None or column.present[place]
             }
         )
+
+
+def _columns(kept: list[tuple[Row, dict[str, Value]]]) -> dict[str, Column]:
+    if not kept:
+        return {}
+    keys = kept[0][1].keys()
+    if all(row.units is None and readings.keys() == keys for row, readings in kept):
+        # What nearly every device sends, in a third of the time: the same readings each time.
+        every = {key: typed([readings[key] for _, readings in kept]) for key in keys}
+        return {key: Column(values, None, integral) for key, (values, integral) in every.items()}
+    builders: dict[str, ColumnBuilder] = {}
+    for place, (row, readings) in enumerate(kept):
+        units = row.units_by_key()
+        for key, value in readings.items():
+            builder = builders.get(key)
+            if builder is None:
+                builder = builders[key] = ColumnBuilder()
+            builder.add(place, value, units.get(key))
+    return {key: builder.build(len(kept)) for key, builder in builders.items()}
 
 
 def joined(parts: Sequence[Stretch]) -> Stretch:
