@@ -204,5 +204,6 @@ async def _across(
         page.after_id or None, wanted.span.since, wanted.span.until, wanted.event_type, events_only
     )
     with reading_the_log():
-        rows = await store_of(request).recent(device_ids, page.limit + 1, message_filter)
+        store = store_of(request)
+        rows = await store.patience.answer(request, lambda: store.recent(device_ids, page.limit + 1, message_filter))
     return [MessageOut.of(row) for row in page.cut(rows, lambda row: row.id)]

@@ -6,7 +6,7 @@ What needs columns is answered by the analyst, who is loaded, with numpy, when t
 import asyncio
 import importlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from roost.telemetry.analysis.analyst import Analyst
 
 LATEST_DEVICES = 2_000
-SCAN_MESSAGES = 200_000
+# How many messages are looked at in one go while copies are left out.
+SCAN_MESSAGES = 20_000
 WIDER = 4
 STRETCH_GAP_MS = 6 * 3600 * 1000
 
@@ -90,16 +91,14 @@ class TelemetryStore:
     async def recent(self, device_ids: Sequence[int], limit: int, wanted: MessageFilter = ANY) -> list[Row]:
         """The newest messages of these devices, by arrival; of copies the newest one, whichever page it is on."""
         kept: list[Row] = []
-        scanned, asked = 0, limit
-        rest = wanted
+        asked, rest = limit, wanted
         while True:
             rows = await self._log.recent(device_ids, asked, rest)
-            scanned += len(rows)
             kept = without_resends([*kept, *await self._not_shown_before(rows, wanted.before_id)])
-            if len(kept) >= limit or len(rows) < asked or scanned >= SCAN_MESSAGES:
+            if len(kept) >= limit or len(rows) < asked:
                 return kept[:limit]
             rest = replace(wanted, before_id=rows[-1].id)
-            asked *= WIDER
+            asked = max(limit, min(asked * WIDER, SCAN_MESSAGES))
 
     async def _not_shown_before(self, rows: list[Row], before_id: int | None) -> list[Row]:
         """`rows` without those of which an earlier page, with ids from `before_id` on, has shown a copy."""
@@ -113,10 +112,22 @@ class TelemetryStore:
             mark_of(row)
             for device_id, times in moments.items()
             for since, until in _stretches(times)
-            for row in await self._log.between(device_id, since, until, SCAN_MESSAGES)
+            async for row in self._every(device_id, since, until)
             if row.id >= before_id
         }
         return [row for row in rows if not has_own_time(row) or mark_of(row) not in shown] if shown else rows
+
+    async def _every(self, device_id: int, since: int, until: int) -> AsyncIterator[Row]:
+        """All messages of a time span, some of them twice, in bounded memory."""
+        while True:
+            rows = await self._log.between(device_id, since, until, SCAN_MESSAGES)
+            for row in rows:
+                yield row
+            if len(rows) < SCAN_MESSAGES:
+                return
+            # The oldest moment may have more. Of one that fills a look by itself the newest arrivals were seen: enough.
+            oldest = rows[0].observed_at
+            until = oldest + 1 if oldest + 1 < until else oldest
 
     async def find(self, message_id: int) -> Row | None:
         return await self._log.find(message_id)
