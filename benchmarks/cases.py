@@ -11,7 +11,15 @@ from typing import Any
 from benchmarks import authorization
 from benchmarks.generator import Load, run_load, started_generator
 from benchmarks.latency import measure_latency
-from benchmarks.server import cpu_s, measured_server, register_fleet, register_owner, rss_mib, start_pinned
+from benchmarks.server import (
+    AS_USERS_RUN_IT,
+    cpu_s,
+    measured_server,
+    register_fleet,
+    register_owner,
+    rss_mib,
+    start_pinned,
+)
 from benchmarks.verification import check_sample, count_stored
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until
@@ -99,7 +107,7 @@ def measure_start(_pace: Pace) -> dict[str, Any]:
     again: list[tuple[float, float]] = []
     for _ in range(5):
         with TemporaryDirectory(prefix="roost-bench-") as folder:
-            server = RoostServer(Path(folder), environment={"PYTHONWARNINGS": "ignore"})
+            server = RoostServer(Path(folder), environment=AS_USERS_RUN_IT)
             for times in (fresh, again):
                 times.append((start_pinned(server), cpu_s(server)))
                 server.stop()

@@ -45,11 +45,15 @@ class Owner:
     home_id: int
 
 
+# Without the tests' quick password hashes, and without warnings.
+AS_USERS_RUN_IT = {"PYTHONPATH": "", "PYTHONWARNINGS": "ignore"}
+
+
 @contextmanager
 def measured_server(**environment: str) -> Iterator[RoostServer]:
     """A fresh server on its own core, SQLite, no rate limit; it and its data are gone afterwards."""
     with TemporaryDirectory(prefix="roost-bench-") as folder:
-        server = RoostServer(Path(folder), environment={"PYTHONWARNINGS": "ignore", **environment})
+        server = RoostServer(Path(folder), environment={**AS_USERS_RUN_IT, **environment})
         start_pinned(server)
         try:
             yield server

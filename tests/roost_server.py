@@ -22,6 +22,7 @@ _COMPLAINTS = re.compile(
     r"Traceback \(most recent call last\)|Task was destroyed|was never awaited|"
     r"exception was never retrieved|\w+Warning:"
 )
+_QUICK_HASHES = Path(__file__).parent / "quick_hashes"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
@@ -68,6 +69,7 @@ class RoostServer:
             "ROOST_ADMIN_EMAIL": self.admin_email,
             "ROOST_ADMIN_PASSWORD": self.admin_password,
             "ROOST_TELEMETRY_RATE": "0",
+            "PYTHONPATH": str(_QUICK_HASHES),
             "PYTHONWARNINGS": "default",
             "PYTHONUNBUFFERED": "1",
         }
