@@ -70,7 +70,7 @@ class Transfers:
         except BaseException:
             await pieces.aclose()
             raise
-        return _whole_or_cut_short(first, pieces)
+        return cut_short_when_away(first, pieces)
 
     async def take(self, principal: UserPrincipal, actor: Actor, body: bytes) -> Taken:
         """Stores what is new in these lines of a file, for devices that the principal may write to.
@@ -159,7 +159,8 @@ def _said(wanted: Readings | Events) -> dict[str, Any]:
     }
 
 
-async def _whole_or_cut_short(first: bytes, rest: Any) -> AsyncGenerator[bytes, None]:
+async def cut_short_when_away(first: bytes, rest: Any) -> AsyncGenerator[bytes, None]:
+    """The pieces of a file; raises CutShort when the log goes away in the middle."""
     try:
         yield first
         async for piece in rest:

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from roost.access.models import Organization
-from roost.core.blobs import Blobs, FileBlobs
+from roost.core.blobs import Blobs, BlobsUnavailable, FileBlobs, blobs_for
 from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.devices.models import Device
@@ -24,6 +24,7 @@ from roost.telemetry.transfer.archive_reads import archived_pieces, damage_of
 from roost.telemetry.transfer.manifests import all_manifests, archived_months, read_manifest
 from roost.telemetry.transfer.months import Month, months_between
 from roost.telemetry.transfer.points import points_of
+from tests.s3_server import running_s3_server
 from tests.telemetry.conftest import HandClock
 from tests.waiting import until
 
@@ -36,11 +37,15 @@ class World:
     """Two organizations, with the devices 1 and 2, and 3; it is the tenth of March."""
 
     def __init__(self, folder: Path, database: Database, log: SqliteLog, clock: HandClock) -> None:
-        self.blobs: Blobs = FileBlobs(folder / "blobs")
         self.folder = folder / "blobs" / "archive"
         self.database, self.log, self.clock = database, log, clock
         self.store = TelemetryStore(log, clock)
-        self.archive = Archive(log, self.store, database, self.blobs, clock, after_days=3, scratch=folder / "scratch")
+        self.keep_in(FileBlobs(folder / "blobs"))
+
+    def keep_in(self, blobs: Blobs) -> None:
+        self.blobs = blobs
+        scratch = self.folder.parent / "scratch"
+        self.archive = Archive(self.log, self.store, self.database, blobs, self.clock, after_days=3, scratch=scratch)
 
     async def send(self, device_id: int, at: int, *, event: str | None = None, **readings: Value) -> None:
         payload = json.dumps(readings).encode()
@@ -103,6 +108,22 @@ async def test_others_read_what_was_written(world: World) -> None:
         (THEIRS, "2026-02", "dev-3", "temp_c", FEBRUARY.start_ms, 5.0, None, None, "°C"),
     ]
     assert world.query("SELECT event_type, payload FROM EVENTS") == [("boot", f'{{"n": {2**60}}}')]
+
+
+async def test_in_a_bucket(world: World, tmp_path: Path) -> None:
+    await fill(world)
+    (tmp_path / "s3").mkdir()
+    with running_s3_server(tmp_path / "s3") as server:
+        world.folder = server.folder / "archive"
+        world.keep_in(blobs_for(Settings(_env_file=None, **server.settings)))
+        assert await world.archive.write_due() == Done(written=3)
+        assert await world.archive.write_due(again=True) == Done(same=3)
+        frames = [frame async for frame in archived_pieces(world.blobs, OURS, 1, 0, MARCH.start_ms)]
+        assert [len(frame.times) for frame in frames] == [1, 2]
+        assert await damages(world) == []
+    assert world.query("SELECT count(*) FROM READINGS") == [(6,)]
+    with pytest.raises(BlobsUnavailable):
+        await world.archive.write_due()
 
 
 async def test_a_month_is_written_once_and_not_before_its_time(world: World) -> None:
