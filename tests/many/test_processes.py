@@ -1,4 +1,4 @@
-"""Two of each process on one NATS and one PostgreSQL: what happens in one is true in the others at once."""
+"""Several processes on one NATS and one PostgreSQL: what happens in one is true in the others at once."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _SUCCESS = 0
 
 
 class Hub(NamedTuple):
-    """Two of each."""
+    """Two of each; the first is `roost run`, which does all parts of the work."""
 
     apis: list[RoostServer]
     mqtts: list[RoostServer]
@@ -31,9 +31,9 @@ class Hub(NamedTuple):
 @pytest.fixture(scope="module")
 def hub(processes: Processes) -> Hub:
     # One that sets the database up, so that the others find it done.
-    first = processes.start("api", ROOST_TELEMETRY_RATE="30")
-    others = processes.start("api", "mqtt", "mqtt", "worker", "worker", ROOST_TELEMETRY_RATE="30")
-    return Hub([*first, others[0]], others[1:3], others[3:])
+    (first,) = processes.start("run", ROOST_TELEMETRY_RATE="30")
+    api, mqtt, worker = processes.start("api", "mqtt", "worker", ROOST_TELEMETRY_RATE="30", measured=True)
+    return Hub([first, api], [first, mqtt], [first, worker])
 
 
 @pytest.fixture
@@ -191,6 +191,6 @@ async def test_deleting_a_device_takes_its_telemetry_along(
 
 
 def test_processes_without_an_api_answer_for_their_health_alone(hub: Hub) -> None:
-    for server in (*hub.mqtts, *hub.workers):
+    for server in (hub.mqtts[1], hub.workers[1]):
         assert httpx2.get(f"{server.url}/api/v1/readyz", trust_env=False).status_code == 200
         assert httpx2.get(f"{server.url}/api/v1/devices", trust_env=False).status_code == 404
