@@ -1,5 +1,7 @@
 """What one of several processes needs, and says when it is missing."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,12 @@ def test_settings_that_do_not_go_together(flags: dict[str, Any], sentence: str) 
 def test_a_part_alone_needs_nats(part: Part, tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="need NATS_URL"):
         run._checked(read_settings({"data_dir": str(tmp_path)}), part)
+
+
+def test_a_hub_without_nats_does_not_load_it() -> None:
+    loaded = "import sys, roost.cli.run; print([name for name in ('nats', 'roost.worker') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 async def test_says_that_nats_is_not_there(settings: Settings) -> None:
