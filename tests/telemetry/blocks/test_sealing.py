@@ -3,15 +3,15 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from itertools import chain, pairwise
 from pathlib import Path
 
 import apsw
 import pytest
 
-from roost.telemetry import sealer, slices, sqlite_log
+from roost.telemetry import sealer, slice_reads, slices, sqlite_log
 from roost.telemetry.blocks import file, planning, sealing
 from roost.telemetry.blocks.inspection import damages, sizes
 from roost.telemetry.blocks.reads import read_block
@@ -204,6 +204,31 @@ async def test_readers_see_every_message_once_while_slices_turn_into_blocks(
         assert [value for frame in frames for value in frame.columns["v"].values.tolist()] == list(range(0, 200, 3))
         looks += 1
     await sealed
+
+
+@pytest.mark.parametrize("sealed_before", [0, 50])
+async def test_a_slice_that_goes_while_it_is_looked_for_is_read_as_blocks(
+    opened: Restarts, folder: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch, sealed_before: int
+) -> None:
+    log = await opened()
+    await fill(log, sealed_before)
+    await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
+    await fill(log, 100 - sealed_before, sealed_before)
+    seals = iter([True])
+
+    @contextmanager
+    def sealed_inside(*arguments: apsw.Connection) -> Iterator[None]:
+        """The moment at which blocks are looked at, and everything closed is sealed right after it."""
+        with snapshot(*arguments) if arguments else nullcontext():
+            if next(seals, False):
+                sealing.seal_folder(folder, clock.ms)
+            yield
+
+    snapshot = file.snapshot
+    monkeypatch.setattr(file, "snapshot", sealed_inside)
+    monkeypatch.setattr(slice_reads, "nullcontext", sealed_inside)
+    assert await everything(log) == expected(100)
+    assert heads(folder) == 1
 
 
 async def test_late_rows_join_the_block_of_their_time(opened: Restarts, folder: Path, clock: HandClock) -> None:
