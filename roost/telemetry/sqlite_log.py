@@ -7,13 +7,12 @@ closed after so many messages or a day; dropping old data is then dropping files
 import asyncio
 import fcntl
 import importlib
+import json
 import logging
 import os
-import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +23,8 @@ from roost.core.clock import Clock
 from roost.telemetry import slices
 from roost.telemetry.blocks.file import FILE as BLOCKS_FILE
 from roost.telemetry.blocks.file import connect as connect_blocks
-from roost.telemetry.blocks.file import count_messages
+from roost.telemetry.blocks.file import count_messages, sealed_devices
+from roost.telemetry.closing import SliceCloser
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 from roost.telemetry.message_ids import RESEND_WINDOW_MS, ClosedIds
 from roost.telemetry.messages import Message
@@ -43,7 +43,6 @@ SLICE_MESSAGE_IDS = 100_000
 CHECKPOINT_ROWS = 20_000
 SLICE_AGE_MS = 24 * 3600 * 1000
 LOCK_FILE = "lock"
-TIDYING_NICENESS = 10
 INSERT_SIZES = (1024, 128, 16, 4, 1)
 
 _encode = msgspec.json.Encoder().encode
@@ -77,12 +76,11 @@ class SqliteLog:
         self._connection: apsw.Connection | None = None
         self._opened: slices.OpenSlice
         self._writer = ThreadPoolExecutor(1, "telemetry-log")
-        self._closer = ThreadPoolExecutor(1, "telemetry-close", initializer=_step_back)
+        self._closer = SliceCloser()
         self._reader = SliceReader(folder)
         self._closed_ids = ClosedIds(folder)
         self._lock: int | None = None
         self._checkpointed_id = 0
-        self._on_closed: Callable[[], object] = lambda: None
 
     async def open(self) -> None:
         await self._on_writer(self._open_all)
@@ -140,7 +138,7 @@ class SqliteLog:
 
     def when_closed(self, callback: Callable[[], object]) -> None:
         """Calls `callback` on a thread of the log whenever a slice can be sealed."""
-        self._on_closed = callback
+        self._closer.on_closed = callback
 
     @property
     def has_closed_slices(self) -> bool:
@@ -176,7 +174,7 @@ class SqliteLog:
         paths = sorted(self._folder.glob("head_*.db"))
         while paths and not slices.is_complete(paths[-1]):
             slices.remove(paths.pop())
-        found = [self._adopt(path) for path in paths[:-1]]
+        found = [part for path in paths[:-1] if (part := _adopt(path)) is not None]
         if paths:
             self._connection = slices.connect(paths[-1])
             self._opened = slices.OpenSlice(self._connection)
@@ -188,7 +186,7 @@ class SqliteLog:
         self._checkpointed_id = self._opened.next_id
         for part in found:
             if part.open is not None:
-                self._closer.submit(self._finish, part)
+                self._closer.finish(part)
 
     def _take_folder(self) -> None:
         """Two hubs on one folder would each believe to be the only writer. The lock ends with the process."""
@@ -200,20 +198,6 @@ class SqliteLog:
                 os.close(self._lock)
                 self._lock = None
                 raise LogUnavailable(f"Another hub is already using {self._folder}.") from None
-
-    def _adopt(self, path: Path) -> slices.Slice:
-        """A slice that was finished in an earlier life, or whose index still has to be built."""
-        connection = slices.connect(path)
-        try:
-            closed, first, last, received = connection.execute(
-                "SELECT closed, first_observed_at, last_observed_at, last_received_at FROM slice"
-            ).get
-            number = slices.slice_number(path)
-            if closed:
-                return slices.Slice(number, path, first or 0, last or 0, received or 0)
-            return slices.Slice(number, path, open=slices.OpenSlice(connection))
-        finally:
-            connection.close()
 
     def _start_slice(self, number: int, first_id: int) -> slices.Slice:
         path = slices.slice_path(self._folder, number)
@@ -306,11 +290,7 @@ class SqliteLog:
         opened = self._opened
         if opened.next_id - self._checkpointed_id >= CHECKPOINT_ROWS:
             self._checkpointed_id = opened.next_id
-            self._closer.submit(self._checkpoint, self._slices[-1].path)
-
-    def _checkpoint(self, path: Path) -> None:
-        with suppress(apsw.Error):  # next time, or when the slice is closed
-            slices.checkpoint(path)
+            self._closer.checkpoint(self._slices[-1].path)
 
     def _roll_if_due(self) -> None:
         opened = self._opened
@@ -330,22 +310,7 @@ class SqliteLog:
         full.last_received_at = opened.last_received_at
         self._slices = [*self._slices, self._start_slice(full.number + 1, opened.next_id)]
         self._closed_ids.add(full)
-        self._closer.submit(self._finish, full, connection)
-
-    def _finish(self, closed: slices.Slice, written_by: apsw.Connection | None = None) -> None:
-        try:
-            if written_by is not None:
-                # The last connection to go moves what is left of the write-ahead log to its place, with the interpreter
-                # held; so all of it is moved before.
-                slices.move_to_place(written_by)
-                written_by.close()
-            slices.close_slice(closed.path)
-            closed.open = None
-            self._on_closed()
-        except apsw.CantOpenError:
-            closed.open = None  # pruned in the meantime
-        except (apsw.Error, OSError):
-            logger.exception("could not index %s; it stays readable and is tried again at the next start", closed.path)
+        self._closer.finish(full, connection)
 
     def _prune_slices(self, before: int) -> int:
         deleted = prune_slices(self._folder, before)
@@ -360,22 +325,20 @@ class SqliteLog:
 
     def _delete_device(self, device_id: int) -> None:
         for part in self._slices:
-            if part.path.exists():
-                connection = slices.connect(part.path)
-                try:
-                    delete_rows(connection, "device_id = ?", device_id)
-                finally:
-                    connection.close()
+            with suppress(apsw.CantOpenError), closing(slices.connect(part.path)) as connection:
+                delete_rows(connection, "device_id = ?", device_id)
 
     def _size(self) -> tuple[int, int]:
         blocks = connect_blocks(self._folder)
         messages = 0
-        if blocks is not None:
-            with closing(blocks):
-                messages = count_messages(blocks)
-        paths = [part.path for part in self._slices if part.path.exists()]
-        size = sum(file.stat().st_size for file in self._folder.iterdir())
-        return messages + sum(_count(path) for path in paths), size
+        with nullcontext() if blocks is None else closing(blocks):
+            for part in self._slices:
+                sealed = sealed_devices(blocks, part.number) if blocks is not None else set()
+                with suppress(apsw.CantOpenError):
+                    messages += _count(part.path, sealed)
+            if blocks is not None:
+                messages += count_messages(blocks)
+        return messages, sum(file.stat().st_size for file in self._folder.iterdir())
 
     def _close_connections(self) -> None:
         if self._connection is not None:
@@ -384,15 +347,24 @@ class SqliteLog:
         self._closed_ids.close()
 
 
-def _count(path: Path) -> int:
-    connection = slices.connect(path)
+def _adopt(path: Path) -> slices.Slice | None:
+    """A slice that was finished in an earlier life, or whose index still has to be built; None: sealed just now."""
     try:
-        return int(connection.execute("SELECT count(*) FROM head").get)
-    finally:
-        connection.close()
+        connection = slices.connect(path)
+    except apsw.CantOpenError:
+        return None
+    with closing(connection):
+        closed, first, last, received = connection.execute(
+            "SELECT closed, first_observed_at, last_observed_at, last_received_at FROM slice"
+        ).get
+        number = slices.slice_number(path)
+        if closed:
+            return slices.Slice(number, path, first or 0, last or 0, received or 0)
+        return slices.Slice(number, path, open=slices.OpenSlice(connection))
 
 
-def _step_back() -> None:
-    """Lets the threads that answer somebody go first, where the system knows the priority of a thread."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), TIDYING_NICENESS)
+def _count(path: Path, sealed: set[int]) -> int:
+    """The messages in a slice but for those of sealed devices."""
+    with closing(slices.connect(path)) as connection:
+        sql = "SELECT count(*) FROM head WHERE device_id NOT IN (SELECT value FROM json_each(?))"
+        return int(connection.execute(sql, (json.dumps(list(sealed)),)).get)

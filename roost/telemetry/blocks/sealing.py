@@ -87,17 +87,17 @@ def seal_slice(blocks: apsw.Connection, folder: Path, path: Path, now_ms: int) -
     """
     number = slices.slice_number(path)
     failure: LogUnavailable | None = None
+    total = 0
     with closing(slices.connect(path)) as head:
         done = file.sealed_devices(blocks, number)
         counts: list[Any] = head.execute("SELECT device_id, count(*) FROM head GROUP BY device_id").fetchall()
         left = [(device_id, count) for device_id, count in counts if device_id not in done]
-        total = 0
         for unit in _units(left):
             try:
-                total += _seal_unit(blocks, head, number, unit)
+                total += _seal_unit(blocks, head, path, unit)
             except LogUnavailable as error:
                 failure = error
-                total += _seal_one_by_one(blocks, head, number, unit)
+                total += _seal_one_by_one(blocks, head, path, unit)
         if failure is not None:
             raise failure
         keep_message_ids(folder, number, head, now_ms)
@@ -120,25 +120,27 @@ def _units(counts: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield unit
 
 
-def _seal_one_by_one(blocks: apsw.Connection, head: apsw.Connection, number: int, unit: Sequence[int]) -> int:
+def _seal_one_by_one(blocks: apsw.Connection, head: apsw.Connection, path: Path, unit: Sequence[int]) -> int:
     """What can be sealed of a unit with a device that cannot."""
     total = 0
     for device_id in unit:
         try:
-            total += _seal_unit(blocks, head, number, [device_id])
+            total += _seal_unit(blocks, head, path, [device_id])
         except LogUnavailable as error:
-            logger.warning("device %s stays in slice %s: %s", device_id, number, error)
+            logger.warning("device %s stays in %s: %s", device_id, path.name, error)
     return total
 
 
-def _seal_unit(blocks: apsw.Connection, head: apsw.Connection, number: int, unit: Sequence[int]) -> int:
+def _seal_unit(blocks: apsw.Connection, head: apsw.Connection, path: Path, unit: Sequence[int]) -> int:
     """One transaction. Rows are read inside of it: whoever deletes does so in the slices first, then in the blocks."""
     total = 0
     with slices.writing(blocks):
+        if not path.exists():
+            return 0  # pruned as a whole: what can still be read must not come back
         for device_id in unit:
             rows = slices.rows_of_device(head, device_id)
             seal_rows(blocks, device_id, rows)
-            blocks.execute("INSERT INTO sealed(slice, device_id) VALUES (?, ?)", (number, device_id))
+            blocks.execute("INSERT INTO sealed(slice, device_id) VALUES (?, ?)", (slices.slice_number(path), device_id))
             total += len(rows)
     return total
 

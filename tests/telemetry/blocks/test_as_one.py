@@ -254,7 +254,7 @@ class Store(RuleBasedStateMachine):
 
     def _closed(self) -> None:
         """The slices that are full have their indexes."""
-        self.log._closer.submit(lambda: None).result()
+        self.log._closer._thread.submit(lambda: None).result()
 
     def _forget_ids(self) -> None:
         """What is deleted may come again: whether its id is still known is not promised."""

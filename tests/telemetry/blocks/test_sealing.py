@@ -18,6 +18,7 @@ from roost.telemetry.blocks.reads import read_block
 from roost.telemetry.frames import Frame, Summary
 from roost.telemetry.log import ANY, LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
+from roost.telemetry.prune import prune_folder
 from roost.telemetry.sealer import Sealer
 from roost.telemetry.sqlite_log import SqliteLog
 from tests.telemetry.conftest import NOW, HandClock
@@ -67,7 +68,7 @@ async def fill(log: SqliteLog, count: int, first: int = 0) -> None:
         event = "alarm" if number % 7 == 0 else None
         message = Message(NOW + number, NOW, event, {"v": number}, b'{"v":%d}' % number, None, f"id-{number}")
         await log.append([DEVICES[number % 3]], [message])
-    closed = log._closer.submit(lambda: None)
+    closed = log._closer._thread.submit(lambda: None)
     await asyncio.to_thread(closed.result)
 
 
@@ -278,6 +279,39 @@ async def test_pruned_blocks_give_their_space_back(opened: Restarts, folder: Pat
         assert int(blocks.pragma("page_count")) < pages
         assert blocks.pragma("freelist_count") == 0
     assert list(damages(folder)) == []
+    await log.delete_device(1)
+    assert {row.device_id for row in await log.recent(DEVICES, 1000, ANY)} == {2, 3}
+
+
+async def test_what_is_pruned_while_it_is_sealed_does_not_come_back(
+    opened: Restarts, folder: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await opened()
+    await fill(log, 50)
+    units = sealing._units
+
+    def pruned_after_the_first(counts: list[tuple[int, int]]) -> Iterator[list[int]]:
+        for number, unit in enumerate(units(counts)):
+            if number == 1:
+                prune_folder(folder, NOW + 45)
+            yield unit
+
+    monkeypatch.setattr(sealing, "_units", pruned_after_the_first)
+    await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
+    await log.let_go()
+    assert await everything(log) == expected(50)[:5]
+    assert (await log.size())[0] == 5
+
+
+async def test_a_hub_starts_while_its_slices_are_being_sealed(opened: Restarts, folder: Path) -> None:
+    """As after a kill: the child of the hub before goes on, and a slice may be gone once it is opened."""
+    log = await opened()
+    await fill(log, 100)
+    await opened.close()
+    await asyncio.to_thread(slices.remove, folder / "head_00000001.db")
+    await asyncio.to_thread((folder / "head_00000001.db").symlink_to, "gone")
+    log = await opened()
+    assert await everything(log) == expected(100)[:60]
     await log.delete_device(1)
     assert {row.device_id for row in await log.recent(DEVICES, 1000, ANY)} == {2, 3}
 
