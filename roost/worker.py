@@ -26,6 +26,7 @@ from roost.mqtt.server import MqttServer
 from roost.telemetry.condition import LogCondition
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.messages import Committed
+from roost.telemetry.postgres.sealer import sealer_of
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.shared_rate import SharedRate
@@ -131,6 +132,9 @@ class Process:
         writer = StoreWriter(
             self.nats, store, self._settings.database_url, self._identify, told=told, buried=buried
         )  # fmt: skip
+        sealer = sealer_of(store, self._settings.database_url)
+        sealer.start()
+        rooms.push_async_callback(sealer.stop)
         await writer.start()
         rooms.push_async_callback(writer.stop)
 

@@ -1,6 +1,7 @@
 """`roost telemetry …`: looking after what is stored."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import SystemClock
+from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.telemetry.blocks.inspection import damages, sizes
-from roost.telemetry.blocks.sealing import AlreadySealing, seal_folder
+from roost.migrations.runner import migrate_at_start
+from roost.telemetry.blocks.inspection import Size, damages, sizes
+from roost.telemetry.blocks.sealing import AlreadySealing, Sealed, seal_folder
 from roost.telemetry.log import LogUnavailable
+from roost.telemetry.postgres.upkeep import list_sizes, seal_database, tell_damages
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.prune import prune_folder
+from roost.telemetry.retention.carrying import Order, carry_out
+from roost.telemetry.retention.plan import make_plan
 
 app = typer.Typer(help="Looking after stored telemetry.", no_args_is_help=True)
 
@@ -29,14 +36,25 @@ def telemetry() -> None:
 
 
 @app.command()
-def prune(days: Annotated[int, typer.Option(min=0, max=100_000, help="Delete what is older than this.")] = 30) -> None:
-    """Deletes telemetry older than so many days, also while the hub runs; with --days 0, all there is."""
+def prune(
+    days: Annotated[
+        int | None,
+        typer.Option(min=0, max=100_000, help="Delete what is older than this, of all devices, whatever the policies."),
+    ] = None,
+) -> None:
+    """Deletes what the retention policies keep no longer, or (--days) all that is older; also while the hub runs.
+
+    With --days 0 all telemetry there is goes.
+    """
     settings = Settings()
-    clock = SystemClock()
-    before = clock.now_ms() - days * DAY_MS if days else 2**62
     try:
+        if days is None:
+            typer.echo(asyncio.run(_prune_by_policies(settings)))
+            return
+        clock = SystemClock()
+        before = clock.now_ms() - days * DAY_MS if days else 2**62
         deleted = asyncio.run(_prune(settings, clock, before))
-    except (LogUnavailable, OSError) as error:
+    except (LogUnavailable, DBAPIError, OSError) as error:
         typer.echo(f"The telemetry could not be pruned: {error}", err=True)
         raise typer.Exit(1) from None
     what = f"older than {days} days" if days else "in all"
@@ -46,13 +64,12 @@ def prune(days: Annotated[int, typer.Option(min=0, max=100_000, help="Delete wha
 @app.command()
 def seal() -> None:
     """Turns closed slices of telemetry into compressed blocks now, also while the hub runs, which does so by itself."""
-    folder = _folder()
     try:
-        done = seal_folder(folder, SystemClock().now_ms(), typer.echo)
+        done = _seal(Settings())
     except AlreadySealing as error:
         typer.echo(str(error))
         return
-    except (apsw.Error, OSError) as error:
+    except (LogUnavailable, apsw.Error, OSError) as error:
         typer.echo(f"The telemetry could not be sealed: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{done.messages:,} messages of {done.slices} slices sealed.")
@@ -63,11 +80,18 @@ def seal() -> None:
 @app.command()
 def verify() -> None:
     """Reads every block and says which are not as they were written: device, time and block. Exit status 1 if any."""
-    folder = _folder()
+    settings = Settings()
     damaged = False
-    for sentence in damages(folder):
-        typer.echo(sentence)
-        damaged = True
+    try:
+        if _is_in_postgres(settings):
+            damaged = asyncio.run(tell_damages(settings.database_url, typer.echo))
+        else:
+            for sentence in damages(_folder(settings)):
+                typer.echo(sentence)
+                damaged = True
+    except LogUnavailable as error:
+        typer.echo(f"The telemetry could not be verified: {error}", err=True)
+        raise typer.Exit(1) from None
     if damaged:
         raise typer.Exit(1)
     typer.echo("Everything is as it was written.")
@@ -78,7 +102,7 @@ def stats() -> None:
     """Says how many messages and points are stored, and what they take up on the disk."""
     table = Table("", "messages", "points", "bytes", "bytes per point", box=None)
     messages = points = total = sealed = 0
-    for size in sizes(_folder()):
+    for size in _sizes(Settings()):
         per_point = f"{size.bytes / size.points:.2f}" if size.points else ""
         shown = "" if size.points is None else f"{size.points:,}"
         table.add_row(size.name, f"{size.messages:,}", shown, f"{size.bytes:,}", per_point)
@@ -94,12 +118,28 @@ def stats() -> None:
         typer.echo(f"{sealed / points:.2f} bytes per sealed point, everything counted.")
 
 
-def _folder() -> Path:
+def _is_in_postgres(settings: Settings) -> bool:
+    return make_url(settings.database_url).get_backend_name() == "postgresql"
+
+
+def _seal(settings: Settings) -> Sealed:
+    if _is_in_postgres(settings):
+        return asyncio.run(seal_database(settings.database_url, typer.echo))
+    return seal_folder(_folder(settings), SystemClock().now_ms(), typer.echo)
+
+
+def _sizes(settings: Settings) -> Iterable[Size]:
+    if not _is_in_postgres(settings):
+        return sizes(_folder(settings))
+    try:
+        return asyncio.run(list_sizes(settings.database_url))
+    except LogUnavailable as error:
+        typer.echo(f"The telemetry could not be counted: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _folder(settings: Settings) -> Path:
     """The folder of the telemetry; ends the command where there is none."""
-    settings = Settings()
-    if make_url(settings.database_url).get_backend_name() == "postgresql":
-        typer.echo("The telemetry is in PostgreSQL, in rows: there is nothing to seal, verify or count in files.")
-        raise typer.Exit(0)
     folder = settings.data_dir / "telemetry"
     if not folder.is_dir():
         typer.echo(f"There is no telemetry in {folder} yet.")
@@ -108,10 +148,22 @@ def _folder() -> Path:
 
 
 async def _prune(settings: Settings, clock: SystemClock, before: int) -> int:
-    if make_url(settings.database_url).get_backend_name() != "postgresql":
+    if not _is_in_postgres(settings):
         return await asyncio.to_thread(prune_folder, settings.data_dir / "telemetry", before)
     log = PostgresLog(settings.database_url, clock)
     try:
         return await log.prune(before)
     finally:
         await log.close()
+
+
+async def _prune_by_policies(settings: Settings) -> str:
+    await migrate_at_start(settings)
+    database = Database(settings)
+    try:
+        plan = await make_plan(database)
+    finally:
+        await database.dispose()
+    if plan.is_empty:
+        return "There are no retention policies: everything is kept. Make some, or say --days."
+    return f"{await carry_out(Order.of(plan, settings)):,} messages that the policies keep no longer deleted."

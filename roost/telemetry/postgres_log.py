@@ -119,10 +119,14 @@ class PostgresLog:
 
     async def size(self) -> tuple[int, int]:
         async def asked(connection: Any) -> tuple[int, int]:
-            messages = await head.count(connection) + await blocks.count(connection)
+            messages = sum(count for _, count in await head.counts(connection)) + await blocks.count(connection)
             return messages, await connection.fetchval(SIZE)
 
         return await self._read(asked)
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` when it turns out that there is a slice that can be sealed."""
+        self._appender.when_closed(callback)
 
     @property
     def has_closed_slices(self) -> bool:

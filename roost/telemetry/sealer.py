@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from roost.telemetry.log import LogUnavailable
-from roost.telemetry.sqlite_log import SqliteLog
 
 logger = logging.getLogger(__name__)
 
@@ -15,12 +16,31 @@ COMMAND = (sys.executable, "-m", "roost.telemetry.blocks")
 RETRY_S = 600.0
 
 
+class Sealable(Protocol):
+    """What a log says of its slices."""
+
+    @property
+    def has_closed_slices(self) -> bool: ...
+
+    def when_closed(self, callback: Callable[[], object]) -> None: ...
+
+    async def let_go(self) -> None: ...
+
+
 class Sealer:
     """Starts the child whenever a slice has been closed, one at a time; after a failure, ten minutes later again."""
 
-    def __init__(self, log: SqliteLog, folder: Path) -> None:
+    def __init__(
+        self,
+        log: Sealable,
+        *arguments: str | Path,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`command` (None: the one for a folder) is run with `arguments`, in `environment` (None: that of the hub)."""
         self._log = log
-        self._folder = folder
+        self._command = (*(command or COMMAND), *map(str, arguments))
+        self._environment = environment
         self._closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -63,8 +83,8 @@ class Sealer:
     async def _run_child(self) -> str | None:
         """What the child complained of, if it failed."""
         child = await asyncio.create_subprocess_exec(
-            *COMMAND, str(self._folder), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, env=self._environment,
         )  # fmt: skip
         try:
             _, said = await child.communicate()

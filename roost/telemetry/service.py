@@ -1,5 +1,6 @@
 """The telemetry room as one thing that starts and stops: log, ingest, store."""
 
+import importlib
 import logging
 from typing import Any
 
@@ -28,6 +29,15 @@ def open_log(settings: Settings, clock: Clock) -> Log:
     return SqliteLog(settings.data_dir / "telemetry", clock)
 
 
+def sealer_of(log: Log, settings: Settings) -> Sealer:
+    """What seals the closed slices of a log that `open_log` gave."""
+    if isinstance(log, SqliteLog):
+        return Sealer(log, settings.data_dir / "telemetry")
+    postgres: Any = importlib.import_module("roost.telemetry.postgres.sealer")
+    sealer: Sealer = postgres.sealer_of(log, settings.database_url)
+    return sealer
+
+
 class Telemetry:
     def __init__(
         self, settings: Settings, clock: Clock, bus: Bus, presence: Presence, queue: Log | None = None
@@ -37,8 +47,7 @@ class Telemetry:
         self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None)
         self.store = TelemetryStore(self.log, clock)
         self._bus = bus
-        # On PostgreSQL others look after what is stored.
-        self._sealer = Sealer(self.log, settings.data_dir / "telemetry") if isinstance(self.log, SqliteLog) else None
+        self._sealer = None if queue else sealer_of(self.log, settings)
 
     async def start(self) -> None:
         await self.log.open()

@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -45,6 +45,11 @@ class Appender:
         self._connections = connections
         self._clock = clock
         self._slices: list[Slice] = []
+        self._on_closed: Callable[[], object] = lambda: None
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` when it turns out that there is a slice that can be sealed."""
+        self._on_closed = callback
 
     @property
     def has_closed_slices(self) -> bool:
@@ -56,12 +61,17 @@ class Appender:
         async with self._connections.changing() as connection:
             self._slices = await list_slices(connection)
 
+    async def _see_slices(self, connection: Any) -> None:
+        if not self._slices:
+            self._slices = await list_slices(connection)
+            if self.has_closed_slices:
+                self._on_closed()
+
     async def insert(
         self, connection: Any, device_ids: Sequence[int], messages: Sequence[Message]
     ) -> list[tuple[Message, int]]:
         """What is new and the ids it gets, within a transaction that appends. Raises Moved: again, from the start."""
-        if not self._slices:
-            self._slices = await list_slices(connection)
+        await self._see_slices(connection)
         new = await self._without_resends(connection, device_ids, messages)
         if not new:
             return []
@@ -88,6 +98,7 @@ class Appender:
             try:
                 await roll(self._connections, newest.number, self._clock.now_ms())
                 await self.look_again()
+                self._on_closed()
             except LogUnavailable:
                 logger.exception("could not start a new telemetry slice")
 

@@ -173,6 +173,17 @@ async def where(connection: Any, table: Table, condition: str, value: int, limit
     return [Meta(*row) for row in rows]
 
 
+async def after(connection: Any, table: Table, last: Meta | None, limit: int) -> list[Meta]:
+    """The blocks that follow one of them (None: the first ones) by device and key."""
+    device_id, key = (-1, -1) if last is None else (last.device_id, _key(table, last))
+    rows = await connection.fetch(
+        f"SELECT {_META} FROM telemetry.{table} WHERE (device_id, {_KEY[table]}) > ($1::bigint, $2::bigint)"
+        f" ORDER BY device_id, {_KEY[table]} LIMIT {limit}",
+        device_id, key,
+    )  # fmt: skip
+    return [Meta(*row) for row in rows]
+
+
 async def remove(connection: Any, table: Table, metas: Sequence[Meta]) -> int:
     """Takes blocks away, within the caller's transaction; the number of messages in them."""
     if not metas:
@@ -254,5 +265,8 @@ async def _see_to_months(connection: Any, wanted: set[int]) -> None:
 
 
 def _keys(table: Table, metas: Sequence[Meta]) -> tuple[list[int], list[int]]:
-    keys = [meta.start if table == "block" else meta.last_id for meta in metas]
-    return [meta.device_id for meta in metas], keys
+    return [meta.device_id for meta in metas], [_key(table, meta) for meta in metas]
+
+
+def _key(table: Table, meta: Meta) -> int:
+    return meta.start if table == "block" else meta.last_id

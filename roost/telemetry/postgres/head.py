@@ -79,12 +79,15 @@ async def find(connection: Any, message_id: int) -> Row | None:
     return None
 
 
-async def count(connection: Any) -> int:
-    """Messages that are not in blocks."""
-    total = 0
-    for (number,) in await connection.fetch(_SLICES, 0, _FOREVER):
-        total += await connection.fetchval(f"SELECT count(*) FROM telemetry.head_{number} h WHERE {unsealed(number)}")
-    return total
+async def counts(connection: Any) -> list[tuple[int, int]]:
+    """How many messages that are not in blocks each slice has, by its number."""
+    return [
+        (
+            number,
+            await connection.fetchval(f"SELECT count(*) FROM telemetry.head_{number} h WHERE {unsealed(number)}"),
+        )
+        for (number,) in await connection.fetch(_SLICES, 0, _FOREVER)
+    ]
 
 
 async def _in_time(connection: Any, device_id: int, span: tuple[int, int], limit: int, order: str) -> list[Row]:

@@ -16,6 +16,7 @@ import numpy as np
 from roost.telemetry.blocks import events
 from roost.telemetry.blocks.codec import encode
 from roost.telemetry.blocks.planning import Place, cut, plan
+from roost.telemetry.blocks.sealing import Sealed
 from roost.telemetry.blocks.stretch import Stretch, joined
 from roost.telemetry.blocks.summaries import encode_summary, summarise
 from roost.telemetry.log import LogUnavailable, Row
@@ -35,15 +36,6 @@ LARGE_ROWS = 500_000
 # Blocks of events below this many are put together once there are enough of them.
 SMALL_EVENTS = 128
 SMALL_RUN = 8
-
-
-@dataclass(slots=True)
-class Sealed:
-    """What a run has done; `failed` slices stay as they are and are tried again by the next run."""
-
-    slices: int = 0
-    messages: int = 0
-    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -270,6 +262,3 @@ def event_row(rows: Sequence[Row]) -> EventRow:
     return EventRow(
         device_id, min(times), max(times), rows[0].id, rows[-1].id, len(rows), events.encode_events(device_id, rows)
     )
-
-
-__all__ = ["Sealed", "block_row", "event_row", "seal"]

@@ -8,12 +8,12 @@ from itertools import pairwise
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from roost.telemetry.blocks.sealing import Sealed
 from roost.telemetry.frames import Frame
 from roost.telemetry.log import ANY, LogUnavailable, Row
 from roost.telemetry.messages import Message
 from roost.telemetry.postgres import appending, sealing, slices
 from roost.telemetry.postgres.connections import Connections
-from roost.telemetry.postgres.sealing import Sealed
 from roost.telemetry.postgres_log import PostgresLog
 from tests.postgres_cluster import PostgresCluster
 from tests.telemetry.conftest import NOW, HandClock
