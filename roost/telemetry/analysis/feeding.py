@@ -1,8 +1,8 @@
 """Leads the pieces of any number of devices through a calculation that runs in threads, never on the event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import cast
 
 from roost.telemetry.analysis.accumulation import Piece
@@ -13,6 +13,8 @@ from roost.telemetry.spans import Span
 # What is calculated with at once: enough that changing threads costs little beside it.
 BATCH_ROWS = 65_536
 BATCH_PIECES = 256
+# How many devices are read ahead of the one that is being calculated with.
+AHEAD = 2
 
 Fold = Callable[[Piece], None]
 
@@ -26,16 +28,44 @@ async def feed(
     A call that is cancelled ends after the pieces under way. Raises LogUnavailable, and what `fold` raises.
     """
     calculating = _Calculating(fold)
+    ahead: deque[_Reading] = deque()
     try:
         for device_id in device_ids:
-            pieces = log.pieces(device_id, span.since, span.until, keys=keys, whole=whole)
-            # What a store holds for its reader is given back at once, also when `fold` refuses.
-            async with aclosing(cast("AsyncGenerator[Piece]", pieces)):
-                async for piece in pieces:
-                    await calculating.take(piece)
+            ahead.append(_Reading(log.pieces(device_id, span.since, span.until, keys=keys, whole=whole)))
+            if len(ahead) > AHEAD:
+                await ahead[0].into(calculating)
+                ahead.popleft()
+        while ahead:
+            await ahead[0].into(calculating)
+            ahead.popleft()
         await calculating.finish()
     finally:
         calculating.give_up()
+        for reading in ahead:
+            await reading.close()
+
+
+class _Reading:
+    """The pieces of one device, of which the first is being read from now on."""
+
+    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+        self._pieces = cast("AsyncGenerator[Piece]", pieces)
+        self._first: asyncio.Task[Piece | None] = asyncio.create_task(self._read_first())
+
+    async def _read_first(self) -> Piece | None:
+        return await anext(self._pieces, None)
+
+    async def into(self, calculating: "_Calculating") -> None:
+        piece = await self._first
+        while piece is not None:
+            await calculating.take(piece)
+            piece = await anext(self._pieces, None)
+
+    async def close(self) -> None:
+        """What a store holds for its reader is given back at once."""
+        self._first.cancel()
+        await asyncio.gather(self._first, return_exceptions=True)
+        await self._pieces.aclose()
 
 
 class _Calculating:
