@@ -64,7 +64,7 @@ async def list_trends(
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
-        entries = await store.patience.answer(
+        entries = await store.fleet_patience.answer(
             request,
             lambda: analyst.buckets(
                 list(groups), span, chosen, sensor_type, group_of=None if by == "device" else groups.__getitem__
@@ -94,7 +94,7 @@ async def read_summary(
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
-        coverage = await store.patience.answer(
+        coverage = await store.fleet_patience.answer(
             request, lambda: analyst.coverage([device.id for device in devices], span, edges, sensor_type)
         )
     return await asyncio.to_thread(_summary, devices, span, coverage, worst)

@@ -10,14 +10,13 @@ from roost.core.errors import Invalid, Unavailable
 
 T = TypeVar("T")
 
-AT_ONCE = 4
 TIMEOUT_S = 20.0
 
 
 class Patience:
     """At most `at_once` questions are worked on at a time; each has `timeout_s` from when it was asked."""
 
-    def __init__(self, at_once: int = AT_ONCE, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, at_once: int, timeout_s: float = TIMEOUT_S) -> None:
         self._turns = asyncio.Semaphore(at_once)
         self._timeout_s = timeout_s
 

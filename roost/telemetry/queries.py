@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from roost.telemetry.analysis.analyst import Analyst
 
 LATEST_DEVICES = 2_000
+AT_ONCE = 4
+FLEET_AT_ONCE = 2
 # How many messages are looked at in one go while copies are left out.
 SCAN_MESSAGES = 20_000
 WIDER = 4
@@ -36,7 +38,9 @@ class TelemetryStore:
         self._latest: OrderedDict[int, Latest] = OrderedDict()
         self._loading: dict[int, asyncio.Event] = {}
         self._analyst: Analyst | None = None
-        self.patience = Patience()
+        self.patience = Patience(AT_ONCE)
+        # Questions about many devices have turns of their own: nobody's own device waits behind them.
+        self.fleet_patience = Patience(FLEET_AT_ONCE)
 
     async def analyst(self) -> "Analyst":
         """Whoever answers questions about history."""

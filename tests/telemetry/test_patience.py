@@ -46,13 +46,13 @@ class Work:
 
 async def test_an_answer_leaves_nothing_running() -> None:
     before = asyncio.all_tasks()
-    assert await Patience().answer(Asker().request(), lambda: asyncio.sleep(0, "found")) == "found"
+    assert await Patience(1).answer(Asker().request(), lambda: asyncio.sleep(0, "found")) == "found"
     assert asyncio.all_tasks() == before
 
 
 async def test_work_ends_when_its_asker_has_gone() -> None:
     asker, work = Asker(), Work()
-    asking = asyncio.create_task(Patience().answer(asker.request(), work))
+    asking = asyncio.create_task(Patience(1).answer(asker.request(), work))
     await work.begun.wait()
     asker.leaves.set()
     with pytest.raises(ClientDisconnect):
@@ -63,7 +63,7 @@ async def test_work_ends_when_its_asker_has_gone() -> None:
 async def test_work_that_takes_too_long_is_ended_and_says_what_to_ask_instead() -> None:
     work = Work()
     with pytest.raises(Invalid, match="shorter time") as refused:
-        await Patience(timeout_s=0.01).answer(Asker().request(), work)
+        await Patience(1, timeout_s=0.01).answer(Asker().request(), work)
     assert refused.value.code == "took_too_long"
     assert work.cancelled
 
@@ -80,4 +80,4 @@ async def test_a_failure_of_the_work_is_passed_on() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await Patience().answer(Asker().request(), fail)
+        await Patience(1).answer(Asker().request(), fail)
