@@ -87,6 +87,8 @@ from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.condition import condition_of
 from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
+from roost.telemetry.retention import endpoints as retention_endpoints
+from roost.telemetry.retention.keeper import Keeper
 from roost.telemetry.service import Telemetry
 from roost.telemetry.transfer import endpoints as transfer_files
 from roost.telemetry.transfer.archive import Archive
@@ -178,6 +180,7 @@ def _add_routes(app: FastAPI) -> None:
         telemetry_endpoints.router,
         analytics_endpoints.router,
         transfer_files.router,
+        retention_endpoints.router,
         device_endpoints.router,
         audit_endpoints.router,
         ops_endpoints.health_router,
@@ -314,6 +317,10 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
         )  # fmt: skip
         archive.start()
         rooms.push_async_callback(archive.stop)
+    if state.part & Part.WORKER:
+        keeper = Keeper(state.settings, state.database, telemetry.log)
+        keeper.start()
+        rooms.push_async_callback(keeper.stop)
     if state.process is not None:
         await state.process.share_telemetry(state.ingest, state.store)
 

@@ -10,15 +10,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import SystemClock
+from roost.core.database import Database
 from roost.core.settings import Settings
+from roost.migrations.runner import migrate_at_start
 from roost.telemetry.blocks.inspection import Size, damages, sizes
 from roost.telemetry.blocks.sealing import AlreadySealing, Sealed, seal_folder
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.postgres.upkeep import list_sizes, seal_database, tell_damages
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.prune import prune_folder
+from roost.telemetry.retention.carrying import Order, carry_out
+from roost.telemetry.retention.plan import make_plan
 
 app = typer.Typer(help="Looking after stored telemetry.", no_args_is_help=True)
 
@@ -31,14 +36,25 @@ def telemetry() -> None:
 
 
 @app.command()
-def prune(days: Annotated[int, typer.Option(min=0, max=100_000, help="Delete what is older than this.")] = 30) -> None:
-    """Deletes telemetry older than so many days, also while the hub runs; with --days 0, all there is."""
+def prune(
+    days: Annotated[
+        int | None,
+        typer.Option(min=0, max=100_000, help="Delete what is older than this, of all devices, whatever the policies."),
+    ] = None,
+) -> None:
+    """Deletes what the retention policies keep no longer, or (--days) all that is older; also while the hub runs.
+
+    With --days 0 all telemetry there is goes.
+    """
     settings = Settings()
-    clock = SystemClock()
-    before = clock.now_ms() - days * DAY_MS if days else 2**62
     try:
+        if days is None:
+            typer.echo(asyncio.run(_prune_by_policies(settings)))
+            return
+        clock = SystemClock()
+        before = clock.now_ms() - days * DAY_MS if days else 2**62
         deleted = asyncio.run(_prune(settings, clock, before))
-    except (LogUnavailable, OSError) as error:
+    except (LogUnavailable, DBAPIError, OSError) as error:
         typer.echo(f"The telemetry could not be pruned: {error}", err=True)
         raise typer.Exit(1) from None
     what = f"older than {days} days" if days else "in all"
@@ -139,3 +155,15 @@ async def _prune(settings: Settings, clock: SystemClock, before: int) -> int:
         return await log.prune(before)
     finally:
         await log.close()
+
+
+async def _prune_by_policies(settings: Settings) -> str:
+    await migrate_at_start(settings)
+    database = Database(settings)
+    try:
+        plan = await make_plan(database)
+    finally:
+        await database.dispose()
+    if plan.is_empty:
+        return "There are no retention policies: everything is kept. Make some, or say --days."
+    return f"{await carry_out(Order.of(plan, settings)):,} messages that the policies keep no longer deleted."

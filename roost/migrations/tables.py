@@ -8,7 +8,8 @@ import roost.core.idempotency
 import roost.core.outbox
 import roost.devices.models
 import roost.ops.models
-import roost.places.models  # noqa: F401 - imported for its tables, as the others
+import roost.places.models
+import roost.telemetry.retention.models  # noqa: F401 - imported for its tables, as the others
 from roost.core.database import Base
 
 metadata = Base.metadata

@@ -98,3 +98,37 @@ def _readings(_world: World, _caller: Caller) -> Ask:
 )
 def _file_of_device(world: World, _caller: Caller) -> Ask:
     return Ask(query={"device_id": world.ids["device_id"]})
+
+
+# -- for how long it is kept
+
+
+@asks("GET /retention-policies")
+def _policies(world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("id", world.ids["policy_id"]))
+
+
+@asks("POST /retention-policies")
+def _keep(world: World, _caller: Caller) -> Ask:
+    pattern = f"{uuid.uuid4().hex}.*"
+    return Ask({"organization_id": world.organization_id, "key_pattern": pattern, "keep_days": None})
+
+
+@asks("POST /retention-policies (of the hub)")
+def _keep_everywhere(_world: World, _caller: Caller) -> Ask:
+    return Ask({"key_pattern": f"{uuid.uuid4().hex}.*", "keep_days": 3650})
+
+
+@asks("GET /retention-policies/effective")
+def _kept(world: World, _caller: Caller) -> Ask:
+    return Ask(query={"device_id": world.ids["device_id"]})
+
+
+@asks("PATCH /retention-policies/{policy_id}")
+def _keep_longer(_world: World, _caller: Caller) -> Ask:
+    return Ask({"keep_days": 400})
+
+
+@asks("DELETE /retention-policies/{policy_id}")
+def _keep_all(world: World, _caller: Caller) -> Ask:
+    return Ask(path={"policy_id": world.spares.take("policy")["id"]})

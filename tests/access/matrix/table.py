@@ -192,6 +192,15 @@ GET /analytics/export                                      401  401  401  ok   o
 GET /analytics/export (of the device)                      401  401  401  ok   ok   ok   ok   404  ok    ok    404
 POST /analytics/import                                     401  401  401  403  ok   ok   ok   ok   403   ok    ok
 
+# How long telemetry is kept; what counts for the whole hub is for its administrators
+GET /retention-policies                                    401  401  401  403  403  ok   403  403  ok    ok    none
+POST /retention-policies                                   401  401  401  403  403  ok   403  403  403   ok    404
+POST /retention-policies (of the hub)                      401  401  401  403  403  403  403  403  403   ok    403
+GET /retention-policies/effective                          401  401  401  ok   ok   ok   ok   404  ok    ok    404
+GET /retention-policies/{policy_id}                        401  401  401  403  403  ok   403  403  ok    ok    404
+PATCH /retention-policies/{policy_id}                      401  401  401  403  403  ok   403  403  403   ok    404
+DELETE /retention-policies/{policy_id}                     401  401  401  403  403  ok   403  403  403   ok    404
+
 # Live, narrowed to the device
 WS /ws/live-data                                           401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /ws/device-status                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404

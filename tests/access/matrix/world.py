@@ -67,7 +67,7 @@ class Spares:
                 "user": lambda: self._user("viewer"), "owner": lambda: self._user("owner"),
                 "technician": lambda: self._user("technician"), "assignment": self._assignment,
                 "invitation": self._invitation, "organization": self._organization, "unclaimed": self._unclaimed,
-                "code": self._code, "reset": self._reset,
+                "code": self._code, "reset": self._reset, "policy": self._policy,
             }  # fmt: skip
             self._waiting[kind] = makers[kind]()
         self._taken.add(kind)
@@ -130,6 +130,10 @@ class Spares:
     def _code(self) -> Any:
         return self._owner.make("/pairing/start", {**self._unclaimed(), "home_id": self._home_id})
 
+    def _policy(self) -> Any:
+        wanted = {"organization_id": self._organization_id, "key_pattern": _name("key"), "keep_days": 365}
+        return self._owner.make("/retention-policies", wanted)
+
     def _reset(self) -> Any:
         made = self._owner.make(f"/users/{self._user('viewer')['id']}/password-reset")
         return {"token": made["reset_url"].partition("#")[2]}
@@ -159,7 +163,9 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
     owner.make("/assignments", {"user_id": colleagues["idle"].user_id, "home_id": other_home})
     invitation = {"email": "invited@example.org", "role": "viewer"}
     admin.make("/admin/users", {"email": "staff@example.org", "password": PASSWORD, "role": "staff"})
+    policy = {"organization_id": organization_id, "key_pattern": "debug.*", "keep_days": 365}
     ids = {
+        "policy_id": owner.make("/retention-policies", policy)["id"],
         "organization_id": organization_id, "home_id": home_id, "room_id": room_id, "resident_id": resident_id,
         "device_id": device.device_id, "event_id": event_id, "assignment_id": assignment["id"],
         "invitation_id": owner.make(f"/organizations/{organization_id}/invitations", invitation)["id"],
