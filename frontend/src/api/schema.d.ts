@@ -14256,7 +14256,7 @@ export interface operations {
         requestBody: {
             content: {
                 /** @example {"device_uid": "greenhouse-1", "sensor_type": "temp_c", "time": "2026-01-31T12:00:00Z", "value": 21.5} */
-                "application/x-ndjson": string;
+                "text/plain": string;
             };
         };
         responses: {

@@ -41,7 +41,7 @@ _LINE = {"device_uid": "greenhouse-1", "sensor_type": "temp_c", "time": "2026-01
 _LINES = {
     "requestBody": {
         "required": True,
-        "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": json.dumps(_LINE)}},
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": json.dumps(_LINE)}},
     }
 }
 
