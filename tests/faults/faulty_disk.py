@@ -7,6 +7,7 @@ FAULTS_UNSYNCED: the log's database does not sync at all, as if somebody had mad
 FAULTS_SLICE_ROWS: rows after which the log starts a new file.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -19,7 +20,10 @@ from typing import Any
 import apsw
 
 from roost.cli import main
+from roost.core.clock import SystemClock
 from roost.telemetry import slices, sqlite_log
+from roost.telemetry.blocks.sealing import seal_folder
+from roost.telemetry.sealer import Sealer
 
 _POLL_S = 0.005
 _BESIDE_THE_POINT = ("-shm", "lock")
@@ -38,6 +42,8 @@ class Disk:
         self._durable_folders = {self._base}
         self._durable_names: set[Path] = set()
         self._contents: dict[Path, bytes] = {}
+        # A file that is renamed takes along what was synced of it.
+        self._contents_by_inode: dict[int, bytes] = {}
         self._lock = threading.Lock()
         self._remember()
 
@@ -56,6 +62,8 @@ class Disk:
         """These bytes of the file are on the disk, whether or not it can be found there."""
         with self._lock:
             self._contents[path] = content
+            with contextlib.suppress(FileNotFoundError):
+                self._contents_by_inode[path.stat().st_ino] = content
             self._show(path)
 
     def folder_synced(self, folder: Path) -> None:
@@ -67,6 +75,8 @@ class Disk:
                     self._durable_folders.add(path)
                 elif not path.name.endswith(_BESIDE_THE_POINT):
                     self._durable_names.add(path)
+                    if path not in self._contents:
+                        self._contents[path] = self._contents_by_inode.get(path.stat().st_ino, b"")
             for gone in {path for path in self._durable_names if path.parent == folder} - names:
                 self._durable_names.discard(gone)
                 self._contents.pop(gone, None)
@@ -167,6 +177,11 @@ def _forget_to_sync() -> None:
     slices.connect = connect_unsynced
 
 
+async def _seal_here(sealer: Sealer) -> None:
+    """What the child does, in this process, which is the one whose disk is watched."""
+    await asyncio.to_thread(seal_folder, Path(sealer._command[-1]), SystemClock().now_ms())
+
+
 if __name__ == "__main__":
     _disk = Disk()
     _watch_fsync(_disk)
@@ -174,6 +189,7 @@ if __name__ == "__main__":
     _vfs = FaultyDisk(_disk)
     if "FAULTS_UNSYNCED" in os.environ:
         _forget_to_sync()
+    Sealer._run_child = _seal_here  # type: ignore[method-assign, assignment]
     with contextlib.suppress(KeyError):
         sqlite_log.SLICE_ROWS = int(os.environ["FAULTS_SLICE_ROWS"])
     main()

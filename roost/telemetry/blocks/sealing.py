@@ -102,6 +102,8 @@ def seal_slice(blocks: apsw.Connection, folder: Path, path: Path, now_ms: int) -
             raise failure
         keep_message_ids(folder, number, head, now_ms)
     slices.remove(path)
+    # A slice that came back with the power while its marks did not would be sealed twice.
+    slices.sync_folder(folder)
     with slices.writing(blocks):
         blocks.execute("DELETE FROM sealed WHERE slice = ?", (number,))
     return total
@@ -229,6 +231,7 @@ def _tidy_up(folder: Path) -> None:
             path.unlink(missing_ok=True)
     blocks = file.connect(folder)
     if blocks is not None:
+        slices.sync_folder(folder)
         with closing(blocks), slices.writing(blocks):
             there = [slices.slice_number(path) for path in folder.glob("head_*.db")]
             blocks.execute(
