@@ -47,6 +47,7 @@ def test_all_devices_together_and_side_by_side(visitor: Visitor, client: httpx2.
     expect(page.get_by_role("radio", name="1 y")).to_be_checked()
     expect(page.get_by_label("Taken together")).to_have_value("type")
     page.get_by_role("radio", name="24 h").click()
+    expect(page.get_by_test_id("heard-least").first).to_contain_text("Silent")
     page.get_by_test_id("heard-least").first.get_by_role("link").click()
     expect(page).to_have_url(re.compile(f"/devices/{silent.id}$"))
 
