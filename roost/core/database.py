@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from starlette.requests import HTTPConnection
 
+from roost.core import pooler
 from roost.core.errors import Unavailable
 from roost.core.settings import Settings
 
@@ -100,7 +101,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         url = driver_url(settings.database_url)
         self.dialect: DialectName = "sqlite" if url.get_backend_name() == "sqlite" else "postgresql"
-        self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgres_engine(url)
+        self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgres_engine(url, settings)
         # Copied into the `info` of every session: what rooms want to find there.
         self.session_info: dict[str, Any] = {}
         options: dict[str, Any] = {"expire_on_commit": False, "info": self.session_info}
@@ -190,15 +191,23 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     return engine
 
 
-def _postgres_engine(url: URL) -> AsyncEngine:
+def _postgres_engine(url: URL, settings: Settings) -> AsyncEngine:
+    connect_args: dict[str, Any] = {
+        "timeout": _POSTGRES_CONNECT_TIMEOUT_S,
+        "server_settings": {"application_name": "roost"},
+    }
+    if settings.database_pooler:
+        connect_args |= pooler.CONNECT_ARGS
     engine = create_async_engine(
         url,
         pool_size=4,
         max_overflow=6,
         pool_timeout=_BUSY_TIMEOUT_S,
         pool_pre_ping=True,
-        connect_args={"timeout": _POSTGRES_CONNECT_TIMEOUT_S, "server_settings": {"application_name": "roost"}},
+        connect_args=connect_args,
     )
+    if settings.database_pooler:
+        pooler.begin_with_a_transaction(engine)
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def connect(dialect: Dialect, _record: object, arguments: Any, options: Any) -> Any:

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         validation_alias=_names("ROOST_DATABASE_URL", "DATABASE_URL", "HUBEX_DATABASE_URL"),
         description="sqlite:///path or postgresql://user:password@host/name; by default SQLite in the data folder.",
     )
+    database_pooler: bool = Field(
+        default=False,
+        description="Whether a pooler in transaction mode (pgbouncer) stands in front of PostgreSQL: nothing is kept"
+        " prepared then.",
+    )
     nats_url: str | None = Field(
         default=None,
         validation_alias=_names("ROOST_NATS_URL", "NATS_URL"),

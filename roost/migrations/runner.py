@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from roost.core import pooler
 from roost.core.database import driver_url
 from roost.core.settings import Settings
 
@@ -150,7 +151,11 @@ def _config(connection: Connection) -> Any:
 def _engine(settings: Settings, *, for_writing: bool) -> AsyncEngine:
     url = driver_url(settings.database_url)
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+        options = pooler.CONNECT_ARGS if settings.database_pooler else {}
+        engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10, **options})
+        if settings.database_pooler:
+            pooler.begin_with_a_transaction(engine)
+        return engine
     engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_S})
 
     # SQLite changes a table by copying it; with foreign keys on, dropping the old one would delete what refers to it.

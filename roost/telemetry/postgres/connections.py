@@ -7,7 +7,7 @@ belongs to a session.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 import asyncpg  # type: ignore[import-untyped]
@@ -50,6 +50,7 @@ class Connections:
         self._timeout_s = timeout_s
         self._writer: Any = None
         self._pool: Any = None
+        self._opening = asyncio.Lock()
         self._prepared = False
 
     async def close(self) -> None:
@@ -87,6 +88,21 @@ class Connections:
     @asynccontextmanager
     async def _pooled(self, begin: str) -> AsyncIterator[Any]:
         try:
+            pool = await self._open_pool()
+            async with pool.acquire(timeout=TIMEOUT_S) as connection:
+                try:
+                    await self._prepare(connection)
+                    async with self._transaction(connection, begin):
+                        yield connection
+                except BaseException:
+                    with suppress(*_AWAY):
+                        await connection.execute("ROLLBACK")
+                    raise
+        except Exception as error:  # noqa: BLE001 - what is not ours goes on as it is
+            _raise_translated(error)
+
+    async def _open_pool(self) -> Any:
+        async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._url,
@@ -95,32 +111,26 @@ class Connections:
                     command_timeout=self._timeout_s,
                     timeout=CONNECT_TIMEOUT_S,
                     statement_cache_size=0,
-                    reset=_end_transaction,
+                    reset=_nothing,
                 )
-            async with self._pool.acquire(timeout=TIMEOUT_S) as connection:
-                await self._prepare(connection)
-                async with self._transaction(connection, begin):
-                    yield connection
-        except Exception as error:  # noqa: BLE001 - what is not ours goes on as it is
-            _raise_translated(error)
+        return self._pool
 
     async def _connect(self) -> Any:
         connection = await asyncpg.connect(
             self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=self._timeout_s, statement_cache_size=0
         )
         self._prepared = False  # it may be another database by now: restored, or made anew
-        await self._prepare(connection)
+        try:
+            await self._prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     @asynccontextmanager
     async def _transaction(self, connection: Any, begin: str) -> AsyncIterator[None]:
         await connection.execute(f"{begin}; SET LOCAL statement_timeout = '{self._timeout_s + GRACE_S}s'")
-        try:
-            yield
-        except Exception:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
-            raise
+        yield
         if await connection.execute("COMMIT") != "COMMIT":
             raise asyncpg.InterfaceError("the transaction was taken back")
 
@@ -131,10 +141,8 @@ class Connections:
             self._prepared = True
 
 
-async def _end_transaction(connection: Any) -> None:
+async def _nothing(_connection: Any) -> None:
     """In place of the driver's own way of cleaning up, which changes the session."""
-    if connection.is_in_transaction():
-        await connection.execute("ROLLBACK")
 
 
 def _raise_translated(error: BaseException) -> NoReturn:

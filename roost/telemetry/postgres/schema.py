@@ -96,17 +96,27 @@ async def prepare(connection: Any, now_ms: int) -> None:
 
 
 async def _version(connection: Any) -> int | None:
-    if await connection.fetchval("SELECT to_regclass('telemetry.format')::text") is None:
+    if await _kind(connection, "format") is None:
         return None
     version: int = await connection.fetchval("SELECT version FROM telemetry.format")
     return version
 
 
+async def _kind(connection: Any, name: str) -> str | None:
+    """Table or view, or None. By the catalogue: what a name resolves to is remembered while one waits for a lock."""
+    kind: str | None = await connection.fetchval(
+        "SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'telemetry' AND c.relname = $1",
+        name,
+    )
+    return kind
+
+
 async def _create(connection: Any, now_ms: int) -> None:
     await connection.execute(_SCHEMA)
     first_id = 1
-    old = await connection.fetchval("SELECT relkind::text FROM pg_class WHERE oid = to_regclass('telemetry.head')")
-    if old == "r":
+    takes_over = await _kind(connection, "head") == "r"
+    if takes_over:
         first_id = await connection.fetchval(
             "SELECT last_value + is_called::int FROM telemetry.head_id_seq"  # an identity's sequence has this name
         )
@@ -116,7 +126,7 @@ async def _create(connection: Any, now_ms: int) -> None:
         )
         await connection.execute("SELECT setval('telemetry.message_id', $1, false)", first_id)
     await connection.execute(_OCCUPIED)
-    await create_slice(connection, 2 if old == "r" else 1, first_id, now_ms)
+    await create_slice(connection, 2 if takes_over else 1, first_id, now_ms)
 
 
 async def create_slice(connection: Any, number: int, first_id: int, now_ms: int) -> None:
