@@ -121,7 +121,10 @@ class Process:
     async def start_writing(
         self, rooms: AsyncExitStack, device_logs: DeviceLogs, told: Callable[[list[Committed]], None]
     ) -> None:
-        """Store what is in the stream, together with the other writers; `told` hears what was stored here."""
+        """Store what is in the stream, together with the other writers, and seal what is stored.
+
+        `told` hears what was stored here.
+        """
 
         def buried(letter: DeadLetter) -> None:
             if letter.device_id is not None:
@@ -129,6 +132,7 @@ class Process:
 
         store = PostgresLog(self._settings.database_url, self._clock)
         rooms.push_async_callback(store.close)
+        await store.open()
         writer = StoreWriter(
             self.nats, store, self._settings.database_url, self._identify, told=told, buried=buried
         )  # fmt: skip

@@ -36,6 +36,7 @@ _UNSENT_BYTES = 8 * 1024 * 1024
 _MIB = 1024 * 1024
 _STREAM_PATIENCE_S = 10.0
 _STREAM_RETRY_S = 0.3
+_SILENT_S = 10.0
 _BATCH_ID = "Nats-Msg-Id"
 
 Handler = Callable[[Msg], Awaitable[None]]
@@ -81,6 +82,7 @@ class Nats:
         self._url = url
         self._name = name
         self._closing = False
+        self._silent_until = 0.0
         self._telling: set[asyncio.Task[None]] = set()
         self._reconnected: list[Callable[[], None]] = []
 
@@ -246,7 +248,12 @@ class Nats:
 
     async def _on_error(self, error: Exception) -> None:
         # A line, and no traceback: the connection mends itself, and who waits for an answer hears of it.
-        if not isinstance(error, OSError | TimeoutError | nats.errors.StaleConnectionError):
+        if isinstance(error, OSError | TimeoutError | nats.errors.StaleConnectionError):
+            return
+        # A listener that is too slow is told so with every message that it misses.
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_S
             _log.warning("NATS: %s", str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:

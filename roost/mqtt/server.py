@@ -92,13 +92,15 @@ class MqttServer:
         return len(self.registry)
 
     async def start(self, *, listen: bool = True) -> None:
-        """Listens, unless only WebSockets are to come.
+        """Listens, unless only WebSockets are to come; then `port` is where another process is said to listen.
 
         Raises OSError when the port is taken and ssl.SSLError for an unusable certificate.
         """
         raise_file_limit()
         if listen:
             await self._listen()
+        else:
+            self.port = listening_port(self._settings)
         self._unsubscribe = [
             self.intake.subscribe(self._subscriptions.deliver),
             self._bus.subscribe("device.", self._on_device),
