@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from roost.core.errors import Invalid
 from roost.telemetry.aggregates import SHARES, from_summaries
@@ -19,7 +20,11 @@ UNSETTLED = 25_000
 FEW = 16
 MOST_VALUES = 4_000_000  # 32 MB: a year of a series that comes every ten seconds, and some
 
+# Where buckets have fewer times each than this, every time is looked at; elsewhere only the edges are looked up.
+NARROW = 4
+
 Piece = Frame | Summary
+Places = npt.NDArray[np.intp]
 Name = tuple[Hashable, str]  # of a series: the group it counts for, and its key
 
 
@@ -132,7 +137,7 @@ class Accumulation:
             self._partials += 1
 
     def _fold_frame(self, group: Hashable, frame: Frame) -> None:
-        starts = starts_of(self._buckets, frame.times)
+        whole_rows = divided(self._buckets, frame.times)
         for key, column in frame.columns.items():
             if self._keys and key not in self._keys:
                 continue
@@ -141,14 +146,16 @@ class Accumulation:
                 continue
             gathered = self._gathered((group, key))
             gathered.note_unit(int(frame.times[-1]), newest_unit(column))
-            if column.present is None:
-                self._fold_column(gathered, frame.device_id, starts, frame.times, values)
-            else:
-                here, times = starts[column.present], frame.times[column.present]
-                self._fold_column(gathered, frame.device_id, here, times, values)
+            times, parts = frame.times, whole_rows
+            if column.present is not None:
+                times = times[column.present]
+                parts = divided(self._buckets, times)
+            self._fold_column(gathered, frame.device_id, parts, times, values)
 
-    def _fold_column(self, gathered: _Gathered, device_id: int, starts: Times, times: Times, values: Floats) -> None:
-        begins = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
+    def _fold_column(
+        self, gathered: _Gathered, device_id: int, parts: tuple[Times, Places], times: Times, values: Floats
+    ) -> None:
+        starts, begins = parts
         ends = np.append(begins[1:], len(values))
         counts = ends - begins
         # What is more than a double holds becomes infinite, and is told as the largest double later.
@@ -158,7 +165,7 @@ class Accumulation:
         devices = np.full(len(begins), device_id)
         gathered.add(
             Partials(
-                starts[begins], counts, totals,
+                starts, counts, totals,
                 np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins),
                 values[begins], values[ends - 1], times[begins], times[ends - 1], spreads,
                 np.ones(len(begins), np.int64), devices, devices,
@@ -166,7 +173,7 @@ class Accumulation:
         )  # fmt: skip
         self._partials += len(begins)
         if self._shares:
-            for start, begin, end in zip(starts[begins].tolist(), begins.tolist(), ends.tolist(), strict=True):
+            for start, begin, end in zip(starts.tolist(), begins.tolist(), ends.tolist(), strict=True):
                 self._hold(gathered, start, values[begin:end])
 
     def _spreads(self, values: Floats, begins: Times, counts: Times, totals: Floats) -> Floats:
@@ -209,12 +216,18 @@ class Accumulation:
         gathered.percentiles[start] = {name: percentile(ordered, share) for name, share in self._shares.items()}
 
 
-def starts_of(buckets: Buckets, times: Times) -> Times:
-    """For each of the ascending times, at least one, the start of its bucket."""
-    if isinstance(buckets, FixedBuckets):
-        return times - times % buckets.width_ms
-    edges = np.array(buckets.edges(int(times[0]), int(times[-1])), dtype=np.int64)
-    return edges[np.searchsorted(edges, times, side="right") - 1]
+def divided(buckets: Buckets, times: Times) -> tuple[Times, Places]:
+    """Of the ascending times, at least one: the starts of their buckets, and at which place each of these begins."""
+    first, last = int(times[0]), int(times[-1])
+    if isinstance(buckets, FixedBuckets) and (last - first) // buckets.width_ms > len(times) // NARROW:
+        every = times - times % buckets.width_ms
+        begins = np.flatnonzero(np.append(True, every[1:] != every[:-1]))
+        return every[begins], begins
+    edges = np.array(buckets.edges(first, last), np.int64)
+    bounds = np.append(np.searchsorted(times, edges), len(times))
+    bounds[0] = 0  # the first bucket may begin before the first time
+    filled = np.diff(bounds) > 0
+    return edges[filled], bounds[:-1][filled]
 
 
 def too_many_buckets() -> Invalid:
