@@ -24,6 +24,7 @@ from roost.core.settings import Settings
 from roost.devices.identities import DeviceIdentity
 from roost.mqtt.reasons import Reason, SignInError
 from roost.mqtt.server import MqttServer
+from roost.telemetry.frames import Frame, Summary
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
@@ -64,6 +65,12 @@ class MemoryLog:
 
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         return []
+
+    async def pieces(
+        self, device_id: int, since: int, until: int, *, keys: Sequence[str] = (), whole: object = None
+    ) -> AsyncIterator[Frame | Summary]:
+        for piece in list[Frame | Summary]():
+            yield piece
 
     async def find(self, message_id: int) -> Row | None:
         return None
