@@ -144,7 +144,7 @@ def test_the_fast_way_says_what_the_general_way_says(payload: dict[str, Any], ts
 
 def _general(body: bytes) -> Message | Refusal:
     try:
-        return decoding._message(decoding._parse(body), NOW)
+        return decoding.message_from(decoding._parse(body), NOW)
     except Refusal as refusal:
         return refusal
 
