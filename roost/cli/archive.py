@@ -13,6 +13,7 @@ from roost.core.settings import Settings
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.transfer.archive import Archive
 from roost.telemetry.transfer.archive_reads import damage_of
+from roost.telemetry.transfer.forgetting import forget_device
 from roost.telemetry.transfer.manifests import all_manifests
 from roost.telemetry.transfer.months import Month
 
@@ -60,6 +61,20 @@ def verify() -> None:
     if damages:
         raise typer.Exit(1)
     typer.echo(f"{files:,} files, all as they were written.")
+
+
+@app.command()
+def forget(device: Annotated[int, typer.Option(min=1, help="The id of the device.")]) -> None:
+    """Take a device out of the archive, for good: deleting it in the hub leaves the archive as it is.
+
+    Also while the hub runs. Delete the device in the hub first, or the next comparison brings it back.
+    """
+    settings = Settings()
+    try:
+        rows = asyncio.run(forget_device(blobs_for(settings), device, settings.data_dir / "archive"))
+    except (BlobsUnavailable, OSError) as error:
+        _fail(f"The archive could not be changed: {error}")
+    typer.echo(f"{rows:,} rows of device {device} are gone.")
 
 
 async def _verify(blobs: Blobs) -> tuple[int, list[str]]:

@@ -39,6 +39,9 @@ class Blobs(Protocol):
     async def keys(self, prefix: str) -> list[str]:
         """Those that start with this folder, sorted."""
 
+    async def delete(self, key: str) -> None:
+        """Gone for good when this returns; what is not there is no error."""
+
 
 def blobs_for(settings: Settings) -> Blobs:
     """The bucket when there is one, otherwise the folder `blobs` of the data folder."""
@@ -83,6 +86,12 @@ class FileBlobs:
     async def keys(self, prefix: str) -> list[str]:
         return await asyncio.to_thread(self._keys, prefix)
 
+    async def delete(self, key: str) -> None:
+        try:
+            await asyncio.to_thread(_delete, self._path(key))
+        except OSError as error:
+            raise BlobsUnavailable(str(error)) from error
+
     def _keys(self, prefix: str) -> list[str]:
         found = (path for path in self._path(prefix).rglob("*") if path.is_file() and not path.name.startswith("."))
         return sorted(path.relative_to(self._folder).as_posix() for path in found)
@@ -113,6 +122,12 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _delete(path: Path) -> None:
+    if path.exists():
+        path.unlink()
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

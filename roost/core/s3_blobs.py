@@ -79,6 +79,13 @@ class S3Blobs:
                 found += [entry["path"] for entry in chunk]
         return sorted(found)
 
+    async def delete(self, key: str) -> None:
+        with _reached():
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                return
+
 
 @contextmanager
 def _reached() -> Iterator[None]:

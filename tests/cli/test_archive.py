@@ -35,6 +35,7 @@ def test_by_itself_and_by_hand(fresh_server: FreshServer, monkeypatch: pytest.Mo
             monkeypatch.setenv(name, value)
     run("run")
     assert "1 files, all as they were written" in run("verify")
+    assert "0 rows of device 99 are gone" in run("forget", "--device", "99")
     assert "is no month" in run("run", "--from", "yesterday", code=1)
     next(folder.rglob("readings.parquet")).write_bytes(b"")
     assert "has another checksum" in run("verify", code=1)

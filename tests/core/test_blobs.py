@@ -38,6 +38,9 @@ async def test_what_was_put_is_there_and_can_be_replaced(blobs: Blobs, tmp_path:
         assert path.read_bytes() == large.read_bytes()
     assert await blobs.keys("a/") == ["a/b=1/one.json", "a/b=2/two.bin"]
     assert await blobs.keys("elsewhere/") == []
+    for _ in range(2):
+        await blobs.delete("a/b=1/one.json")
+    assert await blobs.keys("a/") == ["a/b=2/two.bin"]
 
 
 async def test_what_is_not_there_is_no_outage(blobs: Blobs) -> None:

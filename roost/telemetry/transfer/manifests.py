@@ -1,5 +1,8 @@
 """What is in the archive: keys, and for each month of an organization how much of whom, with checksums."""
 
+import hashlib
+from collections import Counter
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -52,6 +55,16 @@ def manifest_key(organization_id: int, month: Month) -> str:
 
 def _manifests(organization_id: int) -> str:
     return f"{FOLDER}/manifests/organization_id={organization_id}"
+
+
+def part_of(path: Path, key: str, devices: Counter[int]) -> Part | None:
+    """What a manifest says of this file with so many rows of each device; None when it has none. Reads it once."""
+    if not devices:
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    counts = {str(device): rows for device, rows in sorted(devices.items())}
+    return Part(key, devices.total(), path.stat().st_size, digest, counts)
 
 
 async def read_manifest(blobs: Blobs, organization_id: int, month: Month) -> Manifest | None:

@@ -1,7 +1,6 @@
 """One month of one organization, written to the archive."""
 
 import asyncio
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +15,16 @@ from roost.telemetry.log import Log
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.transfer.events_file import events_file
 from roost.telemetry.transfer.formats import ParquetEncoder
-from roost.telemetry.transfer.manifests import FORMAT, Manifest, Part, What, part_key, read_manifest, write_manifest
+from roost.telemetry.transfer.manifests import (
+    FORMAT,
+    Manifest,
+    Part,
+    What,
+    part_key,
+    part_of,
+    read_manifest,
+    write_manifest,
+)
 from roost.telemetry.transfer.months import Month
 from roost.telemetry.transfer.readings_file import points_of_devices
 from roost.telemetry.transfer.wanted import Events, Readings
@@ -48,7 +56,9 @@ class Partitions:
                 "events": await self._events(paths["events"], month, uids),
             }
             parts: dict[What, Part | None] = {
-                what: await asyncio.to_thread(_part, paths[what], part_key(what, organization_id, month), devices[what])
+                what: await asyncio.to_thread(
+                    part_of, paths[what], part_key(what, organization_id, month), devices[what]
+                )
                 for what in paths
             }
             if before is not None:
@@ -100,12 +110,3 @@ def _devices_in(path: Path) -> Counter[int]:
     for batch in pq.ParquetFile(path).iter_batches(columns=["device_id"]):
         counts.update(batch.column(0).to_pylist())
     return counts
-
-
-def _part(path: Path, key: str, devices: Counter[int]) -> Part | None:
-    if not devices:
-        return None
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    counts = {str(device): rows for device, rows in sorted(devices.items())}
-    return Part(key, devices.total(), path.stat().st_size, digest, counts)

@@ -21,6 +21,7 @@ from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.sqlite_log import SqliteLog
 from roost.telemetry.transfer.archive import Archive, Done
 from roost.telemetry.transfer.archive_reads import archived_pieces, damage_of
+from roost.telemetry.transfer.forgetting import forget_device
 from roost.telemetry.transfer.manifests import all_manifests, archived_months, read_manifest
 from roost.telemetry.transfer.months import Month, months_between
 from roost.telemetry.transfer.points import points_of
@@ -160,6 +161,31 @@ async def test_what_the_log_no_longer_has_stays_in_the_archive(world: World) -> 
     await world.send(2, JANUARY.start_ms, temp_c=1.5)
     assert await world.archive.write_due(again=True) == Done(same=1, kept=2)
     assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 1") == [(4,)]
+
+
+async def test_a_device_that_must_be_forgotten(world: World, tmp_path: Path) -> None:
+    await fill(world)
+    await world.archive.write_due()
+    await world.store.delete_device(1)
+    assert await forget_device(world.blobs, 1, tmp_path / "scratch") == 5
+    assert world.query("SELECT DISTINCT device_id, month FROM READINGS ORDER BY 1") == [(2, "2026-01"), (3, "2026-02")]
+    assert not list(world.folder.rglob("events.parquet"))
+    assert await damages(world) == []
+    assert await forget_device(world.blobs, 1, tmp_path / "scratch") == 0
+    assert await world.archive.write_due(again=True) == Done(same=3)
+
+
+async def test_forgetting_cut_short_is_finished_the_next_time(world: World, tmp_path: Path) -> None:
+    """The file has changed, its manifest has not yet."""
+    await fill(world)
+    await world.archive.write_due()
+    manifest = world.folder / "manifests" / "organization_id=1" / "2026-01.json"
+    before = manifest.read_bytes()
+    await forget_device(world.blobs, 1, tmp_path / "scratch")
+    manifest.write_bytes(before)
+    assert len(await damages(world)) == 1
+    await forget_device(world.blobs, 1, tmp_path / "scratch")
+    assert await damages(world) == []
 
 
 async def test_a_month_cut_short_is_written_again(world: World) -> None:
