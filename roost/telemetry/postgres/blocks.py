@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 CHUNK = 8
+MOST = 64
 FOREVER = 2**63 - 1
 
 Table = Literal["block", "event_block"]
@@ -111,23 +112,27 @@ async def events_before(connection: Any, device_id: int, since: int, until: int)
 
 async def by_arrival(
     connection: Any, table: Table, device_ids: Sequence[int], ids: tuple[int, int], span: tuple[int, int]
-) -> AsyncIterator[Meta]:
-    """Blocks with messages between two ids (excluded) and in this time (ms), those that arrived last first."""
+) -> AsyncIterator[list[Meta]]:
+    """Blocks with messages between two ids (excluded) and in this time (ms), those that arrived last first.
+
+    They come a few at a time, more and more: across many devices each may have one of the last messages.
+    """
     above, before = ids
     below = FOREVER
+    limit = CHUNK
     while True:
         rows = await connection.fetch(
             f"SELECT b.* FROM unnest($1::bigint[]) AS d(id), LATERAL (SELECT {_META} FROM telemetry.{table}"
             " WHERE device_id = d.id AND last_id > $2 AND last_id < $3 AND first_id < $4 AND start_at >= $5"
-            f" AND start_at < $6 AND end_at >= $7 ORDER BY last_id DESC LIMIT {CHUNK}) AS b"
-            f" ORDER BY last_id DESC LIMIT {CHUNK}",
+            f" AND start_at < $6 AND end_at >= $7 ORDER BY last_id DESC LIMIT {limit}) AS b"
+            f" ORDER BY last_id DESC LIMIT {limit}",
             list(device_ids), above, below, before, _floor(span[0]), span[1], span[0],
         )  # fmt: skip
-        for row in rows:
-            yield Meta(*row)
-        if len(rows) < CHUNK:
+        yield [Meta(*row) for row in rows]
+        if len(rows) < limit:
             return
         below = rows[-1]["last_id"]
+        limit = min(2 * limit, MOST)
 
 
 async def events_with(connection: Any, message_id: int) -> list[Meta]:

@@ -37,21 +37,40 @@ async def recent(
     tables: list[Table] = ["event_block"]
     if not wanted.events_only and wanted.event_type is None:
         tables.append("block")
-    found: list[Row] = []
-    enough = above_id
+    newest = _Newest(limit, above_id)
     for table in tables:
-        async for meta in blocks.by_arrival(connection, table, device_ids, (enough, before_id), span):
-            if meta.last_id <= enough:
+
+        def rows_of(meta: Meta, data: bytes, table: Table = table) -> list[Row]:
+            if table == "block":
+                return _newest_of(_decoded(meta, data, ()), limit, before_id, span)
+            return [row for row in _decoded_events(meta, data) if _is_wanted(row, wanted, before_id, span)]
+
+        async for some in blocks.by_arrival(connection, table, device_ids, (newest.enough, before_id), span):
+            metas = [meta for meta in some if meta.last_id > newest.enough]
+            data = await blocks.contents(connection, table, metas)
+            await asyncio.to_thread(newest.take, metas, data, rows_of)
+            if not metas:
                 break
-            if table == "event_block":
-                rows = [row for row in await read_events(connection, meta) if _is_wanted(row, wanted, before_id, span)]
-            else:
-                stretch = await read_block(connection, meta)
-                rows = await asyncio.to_thread(_newest_of, stretch, limit, before_id, span)
-            found = heapq.nlargest(limit, [*found, *rows], key=lambda row: row.id)
-            if len(found) == limit:
-                enough = max(above_id, found[-1].id)
-    return [row for row in found if row.id > above_id]
+    return newest.rows
+
+
+class _Newest:
+    """The last `limit` messages of those that come, all with ids above `enough`."""
+
+    def __init__(self, limit: int, above_id: int) -> None:
+        self.rows: list[Row] = []
+        self.enough = above_id
+        self._limit = limit
+
+    def take(self, metas: Sequence[Meta], data: Sequence[bytes], rows_of: Callable[[Meta, bytes], list[Row]]) -> None:
+        """Decodes blocks, those that arrived last first, as long as there may be something in them."""
+        for meta, packed in zip(metas, data, strict=True):
+            if meta.last_id <= self.enough:
+                return
+            rows = [row for row in rows_of(meta, packed) if row.id > self.enough]
+            self.rows = heapq.nlargest(self._limit, [*self.rows, *rows], key=lambda row: row.id)
+            if len(self.rows) == self._limit:
+                self.enough = self.rows[-1].id
 
 
 async def between(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
@@ -160,13 +179,17 @@ async def read_block(connection: Any, meta: Meta) -> Stretch:
 async def read_events(connection: Any, meta: Meta) -> list[Row]:
     """Raises LogUnavailable naming the block when its bytes are damaged."""
     (data,) = await blocks.contents(connection, "event_block", [meta])
-    with _naming(meta, "The block of events"):
-        return await asyncio.to_thread(decode_events, meta.device_id, data)
+    return await asyncio.to_thread(_decoded_events, meta, data)
 
 
 def _decoded(meta: Meta, data: bytes, keys: Sequence[str]) -> Stretch:
     with _naming(meta, "The block"):
         return decode(meta.device_id, data, keys)
+
+
+def _decoded_events(meta: Meta, data: bytes) -> list[Row]:
+    with _naming(meta, "The block of events"):
+        return decode_events(meta.device_id, data)
 
 
 def _summary(meta: Meta, data: bytes, keys: Sequence[str]) -> Summary:

@@ -117,7 +117,7 @@ class PostgresStore(Store):
 
 TestPostgresStore = PostgresStore.TestCase
 TestPostgresStore.settings = settings(
-    max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=3, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -18,7 +18,7 @@ from tests.postgres_cluster import PostgresCluster
 from tests.waiting import until
 
 WRITERS = 3
-BATCHES = 20
+BATCHES = 10
 
 
 @pytest.fixture(scope="module")
