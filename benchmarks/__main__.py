@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, many
+from benchmarks import cases, history, many
 from benchmarks.machine import describe_machine
 from benchmarks.report import write_report
 from benchmarks.server import LOAD_CORE, SERVER_CORE
@@ -28,6 +28,9 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "nats and postgresql, 1,000 connections, window 10": partial(
         many.measure_many, connections=1_000, window=10, workers=1
     ),
+    "history, 1 million points": partial(history.measure_history, points=1_000_000),
+    "history, 10 million points": partial(history.measure_history, points=10_000_000),
+    "history, 100 million points": partial(history.measure_history, points=100_000_000),
     "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
     "live latency": partial(cases.measure_live_latency, connections=1_000),
