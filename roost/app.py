@@ -404,6 +404,9 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
         sampling=sampling, condition=condition, intake=intake, failures=state.failures, traffic=state.traffic,
         connections=Connections(lambda: state.mqtt.connections, lambda: state.live.open_sockets),
     )  # fmt: skip
+    if state.part & Part.WORKER:
+        await state.installation.storage_history.start()
+        rooms.push_async_callback(state.installation.storage_history.stop)
     state.host = Host(
         state.database, state.clock, sampling, readiness,
         traffic=state.traffic, device_connections=lambda: state.mqtt.connections,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { actionText, actorText, detailRows, objectText, type Entry } from '@/audit/words'
-import { bytesText, rateText, withSample, type Sample } from '@/ops/rates'
+import { bytesText, fullText, growthText, rateText, withSample, type Sample } from '@/ops/rates'
 
 const entry: Entry = {
   id: 7,
@@ -56,5 +56,14 @@ describe('the overview', () => {
   it('writes bytes and rates for people', () => {
     expect([0, 512, 1_536, 81_290_000_000, null].map(bytesText)).toEqual(['0\u00a0B', '512\u00a0B', '1.50\u00a0KiB', '75.7\u00a0GiB', 'not known'])
     expect([0, 0.04, 7.44, 12_345.6].map(rateText)).toEqual(['0', '< 0.1', '7.4', '12\u202f346'])
+  })
+
+  it('says when the disk is full, and when that cannot be told', () => {
+    expect([null, -5, 0, 2_097_152].map(growthText)).toEqual(['too early to say', 'nothing', 'nothing', '2.00\u00a0MiB'])
+    const told = { bytes_per_day: 10, full_at: '2027-03-03T12:00:00.000Z', usable_bytes: 100 }
+    expect(fullText(told)).toBe('3 March 2027')
+    expect(fullText({ ...told, bytes_per_day: null, full_at: null })).toBe('too early to say')
+    expect(fullText({ ...told, full_at: null })).toBe('not in sight')
+    expect(fullText({ ...told, full_at: null, usable_bytes: null })).toBe('not known')
   })
 })

@@ -25,3 +25,13 @@ class HomeMessages(Base):
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     home_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     messages: Mapped[int] = mapped_column(BigInteger)
+
+
+class StorageSample(Base):
+    """What database and telemetry took up on a day (UTC)."""
+
+    __tablename__ = "storage_samples"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    bytes: Mapped[int] = mapped_column(BigInteger)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from roost.core.settings import Settings
 from roost.ops import fleet
 from roost.ops.failures import Failures
 from roost.ops.fleet import Totals
+from roost.ops.forecast import MEBIBYTE, Stored, forecast
 from roost.ops.host import HostSample
 from roost.ops.intake import LATELY_S, NOW_S, Intake
 from roost.ops.overview_schemas import (
@@ -24,12 +26,14 @@ from roost.ops.overview_schemas import (
     ConnectionsRead,
     FailureRead,
     FleetRead,
+    ForecastRead,
     IngestRead,
     Overview,
     ProcessRead,
     StorageRead,
 )
 from roost.ops.sampling import Sampling
+from roost.ops.storage_history import StorageHistory
 from roost.ops.traffic import Traffic
 from roost.telemetry.condition import LogCondition
 from roost.telemetry.log import LogUnavailable
@@ -81,6 +85,8 @@ class Installation:
         self._clock = clock
         self._sampling = sampling
         self._condition = condition
+        self.storage_history = StorageHistory(database, clock, self._stored_bytes)
+        self._kept_free_bytes = settings.min_free_disk_mib * MEBIBYTE
         self._turn = asyncio.Lock()
         self._taken_at: float | None = None
         self._snapshot: Snapshot | None = None
@@ -124,6 +130,7 @@ class Installation:
                 telemetry_bytes=snapshot.telemetry_bytes,
                 disk_free_bytes=disk.free,
                 disk_total_bytes=disk.total,
+                forecast=await self._forecast(disk.free),
             ),
             failures=[FailureRead.model_validate(one, from_attributes=True) for one in self.failures.recent()],
             users=totals.users,
@@ -139,6 +146,21 @@ class Installation:
                 threads=own.threads,
             ),
         )
+
+    async def _forecast(self, free_bytes: int) -> ForecastRead:
+        history: list[Stored] = []
+        with suppress(SQLAlchemyError, OSError):
+            history = await self.storage_history.samples()
+        # What is in PostgreSQL need not be on this machine.
+        usable = free_bytes - self._kept_free_bytes if self._database_file is not None else None
+        told = forecast(history, self._clock.now(), usable_bytes=usable)
+        return ForecastRead.model_validate(told, from_attributes=True)
+
+    async def _stored_bytes(self) -> int | None:
+        snapshot = await self.snapshot()
+        if snapshot.database_bytes is None or snapshot.telemetry_bytes is None:
+            return None
+        return snapshot.database_bytes + snapshot.telemetry_bytes
 
     def _ingest(self) -> IngestRead:
         intake = self.intake

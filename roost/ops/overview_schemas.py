@@ -44,6 +44,18 @@ class ConnectionsRead(BaseModel):
     requests_per_minute: int
 
 
+class ForecastRead(BaseModel):
+    """How quickly it grows, by what was stored on up to 30 days; null where that cannot honestly be told."""
+
+    bytes_per_day: int | None
+    full_at: Time | None = Field(
+        description="When at this rate only ROOST_MIN_FREE_DISK_MIB are left, with which it is no longer ready."
+    )
+    usable_bytes: int | None = Field(description="What may be stored until then; null on a disk the hub does not see.")
+    history_days: float = Field(description="What it is told from.")
+    detail: str = Field(description="The same as a sentence, or why it cannot be told.")
+
+
 class StorageRead(BaseModel):
     """Bytes; null when it cannot be told at the moment."""
 
@@ -51,6 +63,7 @@ class StorageRead(BaseModel):
     telemetry_bytes: int | None
     disk_free_bytes: int
     disk_total_bytes: int
+    forecast: ForecastRead
 
 
 class FailureRead(BaseModel):

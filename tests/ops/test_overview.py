@@ -77,7 +77,8 @@ def house_of(caller: httpx2.Client, organization_id: int) -> dict[str, Any]:
 
 
 def test_what_happens_is_seen(server: RoostServer, staff: UserClient) -> None:
-    before = overview(staff)
+    # This machine registers itself as a device a moment after the start.
+    before = wait_for(staff, lambda found: found["devices"]["online"] > 0, "This machine's own device")
     with register_user(server) as owner:
         silent, speaking = register_device(owner), register_device(owner)
         waiting = httpx2.post(
@@ -109,6 +110,8 @@ def test_what_happens_is_seen(server: RoostServer, staff: UserClient) -> None:
         assert after["storage"]["database_bytes"] > 0
         assert after["storage"]["telemetry_bytes"] > 0
         assert 0 < after["storage"]["disk_free_bytes"] < after["storage"]["disk_total_bytes"]
+        assert after["storage"]["forecast"]["full_at"] is None
+        assert after["storage"]["forecast"]["detail"].startswith("Too early to say")
         assert after["process"]["memory_bytes"] > 10_000_000
         assert after["connections"]["requests"] >= 1
 

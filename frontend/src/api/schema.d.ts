@@ -2771,6 +2771,34 @@ export interface components {
             unclaimed: number;
         };
         /**
+         * ForecastRead
+         * @description How quickly it grows, by what was stored on up to 30 days; null where that cannot honestly be told.
+         */
+        ForecastRead: {
+            /** Bytes Per Day */
+            bytes_per_day: number | null;
+            /**
+             * Full At
+             * @description When at this rate only ROOST_MIN_FREE_DISK_MIB are left, with which it is no longer ready.
+             */
+            full_at: string | null;
+            /**
+             * Usable Bytes
+             * @description What may be stored until then; null on a disk the hub does not see.
+             */
+            usable_bytes: number | null;
+            /**
+             * History Days
+             * @description What it is told from.
+             */
+            history_days: number;
+            /**
+             * Detail
+             * @description The same as a sentence, or why it cannot be told.
+             */
+            detail: string;
+        };
+        /**
          * GrantRead
          * @description A role, and where it counts: in an organization, in one home of it, or (both null) everywhere.
          */
@@ -4351,6 +4379,7 @@ export interface components {
             disk_free_bytes: number;
             /** Disk Total Bytes */
             disk_total_bytes: number;
+            forecast: components["schemas"]["ForecastRead"];
         };
         /**
          * SummaryOut

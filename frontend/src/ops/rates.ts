@@ -31,3 +31,18 @@ export function rateText(perSecond: number): string {
   if (perSecond < 0.1) return '< 0.1'
   return perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString('en-US').replaceAll(',', '\u202f')
 }
+
+/** What is added to the disk a day; less than nothing is nothing. */
+export function growthText(perDay: number | null): string {
+  if (perDay === null) return 'too early to say'
+  return perDay <= 0 ? 'nothing' : bytesText(perDay)
+}
+
+/** When the disk is full at this rate: "3 March 2027"; or that it is not, or cannot be told. */
+export function fullText(forecast: { bytes_per_day: number | null; full_at: string | null; usable_bytes: number | null }): string {
+  if (forecast.full_at !== null) {
+    return new Date(forecast.full_at).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' })
+  }
+  if (forecast.bytes_per_day === null) return 'too early to say'
+  return forecast.usable_bytes === null ? 'not known' : 'not in sight'
+}
