@@ -4,6 +4,7 @@ History is let in as it is, however old and however much at once; the rules for 
 what devices send.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ async def take(
         readings = [line for line in lines if isinstance(line, ReadingLine)]
         events = [line for line in lines if isinstance(line, EventLine)]
         new = await _new_readings(log, device_id, readings)
-        messages = _messages(new, received_at)
+        messages = await asyncio.to_thread(_messages, new, received_at)
         fresh, too_large = await _new_events(log, device_id, events)
         refused += too_large
         await _append(log, device_id, [*messages, *fresh])
@@ -49,13 +50,18 @@ async def take(
 
 
 async def _new_readings(log: Log, device_id: int, readings: Sequence[ReadingLine]) -> list[ReadingLine]:
+    if not readings:
+        return []
+    first = await asyncio.to_thread(_by_mark, readings)
+    known = await known_readings(log, device_id, set(first))
+    return [line for mark, line in first.items() if mark not in known]
+
+
+def _by_mark(readings: Iterable[ReadingLine]) -> dict[Mark, ReadingLine]:
     first: dict[Mark, ReadingLine] = {}
     for line in readings:
         first.setdefault((line.key, line.observed_at, line.value), line)
-    if not first:
-        return []
-    known = await known_readings(log, device_id, set(first))
-    return [line for mark, line in first.items() if mark not in known]
+    return first
 
 
 async def _new_events(log: Log, device_id: int, events: Sequence[EventLine]) -> tuple[list[Message], list[Refused]]:

@@ -1,5 +1,6 @@
 """What of a file is in the log already: a file that comes in twice must change nothing the second time."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -25,8 +26,12 @@ async def known_readings(log: Log, device_id: int, marks: set[Mark]) -> set[Mark
     for since, until in _stretches(times):
         async for frame in log.pieces(device_id, since, until, keys=keys):
             if isinstance(frame, Frame):
-                known.update(mark for mark in _marks(frame, times) if mark in marks)
+                known |= await asyncio.to_thread(_known_in, frame, times, marks)
     return known
+
+
+def _known_in(frame: Frame, times: np.ndarray[tuple[int], np.dtype[np.int64]], marks: set[Mark]) -> set[Mark]:
+    return {mark for mark in _marks(frame, times) if mark in marks}
 
 
 def _stretches(times: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[tuple[int, int]]:

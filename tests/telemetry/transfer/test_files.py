@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -149,10 +147,3 @@ def test_a_position_that_is_none(text: str) -> None:
 def test_a_position_as_text_and_back() -> None:
     position = Position(7, NOW, 3)
     assert Position.parse(str(position)) == position
-
-
-def test_a_hub_that_makes_no_file_loads_nothing_for_it() -> None:
-    """A hundred megabytes, and a second on a small board."""
-    asked = "import sys, roost.app, roost.cli.run; print({'numpy', 'pyarrow', 'pcodec', 'obstore'} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "set()"
