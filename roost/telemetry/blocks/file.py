@@ -234,6 +234,14 @@ def remove(connection: apsw.Connection, table: str, block_ids: Sequence[int]) ->
         connection.execute(f"DELETE FROM {_DATA[table]} WHERE id = ?", (block_id,))
 
 
+def give_space_back_when_half_is_free(connection: apsw.Connection) -> None:
+    """After small blocks were put together. Less than that is soon filled again."""
+    if 2 * int(connection.pragma("freelist_count")) > int(connection.pragma("page_count")):
+        give_space_back(connection)
+    else:
+        slices.move_to_place(connection)
+
+
 def give_space_back(connection: apsw.Connection) -> None:
     """Returns free pages to the file system, a few at a time, so that nobody waits long."""
     while connection.pragma("freelist_count"):

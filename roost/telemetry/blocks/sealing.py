@@ -75,7 +75,7 @@ def seal_folder(folder: Path, now_ms: int, told: Callable[[str], None] = lambda 
                 done.slices += 1
                 done.messages += count
                 told(f"{path.name}: {count:,} messages sealed.")
-            slices.move_to_place(blocks)
+            file.give_space_back_when_half_is_free(blocks)
     return done
 
 

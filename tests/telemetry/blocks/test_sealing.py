@@ -1,6 +1,7 @@
 """Slices become blocks, whoever is stopped, reads or deletes meanwhile."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -281,6 +282,24 @@ async def test_pruned_blocks_give_their_space_back(opened: Restarts, folder: Pat
     assert list(damages(folder)) == []
     await log.delete_device(1)
     assert {row.device_id for row in await log.recent(DEVICES, 1000, ANY)} == {2, 3}
+
+
+async def test_small_blocks_that_became_one_give_their_space_back(
+    opened: Restarts, folder: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "BLOCK_ROWS", 4096)
+    monkeypatch.setattr(planning, "SMALL_ROWS", 2048)
+    monkeypatch.setattr(sqlite_log, "SLICE_ROWS", 200)
+    log = await opened()
+    payload = json.dumps({f"key-{number}": 1 for number in range(20)}).encode()
+    for number in range(8):
+        at = NOW + number * 1000
+        await log.append([*range(100), *range(100)], [Message(at + row, NOW, None, {}, payload) for row in range(200)])
+        await fill(log, 0)
+        await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
+    with closing(file.create(folder)) as blocks:
+        assert blocks.execute("SELECT count(*), min(rows) FROM block").get == (100, 16)
+        assert 2 * int(blocks.pragma("freelist_count")) <= int(blocks.pragma("page_count"))
 
 
 async def test_what_is_pruned_while_it_is_sealed_does_not_come_back(
