@@ -56,6 +56,8 @@ class Archive:
         self._clock = clock
         self._after_ms = after_days * DAY_MS
         self._scratch = scratch
+        # By organization, what was found or made complete: nothing is asked for every hour a whole month long.
+        self._complete: dict[int, Month] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -83,14 +85,18 @@ class Archive:
         async with self._database.read() as session:
             owners = await list_owners(session)
         for organization_id in owners:
+            if self._complete.get(organization_id) == newest and not again:
+                continue
             there = set(await archived_months(self._blobs, organization_id))
             if newest in there and not again:
+                self._complete[organization_id] = newest
                 continue
             uids = await self._uids(organization_id)
             start = first or await self._first_month(uids, newest) or newest
             for month in months_between(start, newest):
                 if again or month not in there:
                     done = await self._write(organization_id, month, uids, done)
+            self._complete[organization_id] = newest
         return done
 
     async def _write(self, organization_id: int, month: Month, uids: Mapping[int, str], done: Done) -> Done:
