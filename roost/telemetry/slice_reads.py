@@ -249,7 +249,8 @@ def _head_rows(
     found: list[Row] = []
     for part in parts:
         opened = part.open
-        if opened is None and (part.last_observed_at < since or part.first_observed_at >= until):
+        span_of = part if opened is None else opened
+        if span_of.last_observed_at < since or span_of.first_observed_at >= until:
             continue
         connection = view.open(part)
         if connection is None or not view.unsealed(part, [device_id]):
