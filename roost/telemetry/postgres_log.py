@@ -66,7 +66,7 @@ class PostgresLog:
         async def asked(connection: Any) -> list[Row]:
             found = await head.recent(connection, device_ids, limit, wanted)
             above = found[-1].id if len(found) >= limit else -1
-            if await blocks.arrived_after(connection, device_ids, above):
+            if any(month.last_id > above for month in await blocks.list_months(connection)):
                 reads = await self._block_reads()
                 found += await reads.recent(connection, device_ids, limit, wanted, above)
                 found.sort(key=lambda row: -row.id)
@@ -77,7 +77,7 @@ class PostgresLog:
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         async def asked(connection: Any) -> list[Row]:
             found = await head.latest(connection, device_id, since, until, limit)
-            if await blocks.arrived_after(connection, [device_id], -1):
+            if await blocks.list_months(connection):
                 reads = await self._block_reads()
                 found += await reads.between(connection, device_id, since, until, limit)
                 found.sort(key=lambda row: (row.observed_at, row.id))

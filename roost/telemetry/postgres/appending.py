@@ -21,7 +21,7 @@ RESEND_WINDOW_MS = 24 * 3600 * 1000
 SLICE_ROWS = 400_000
 SLICE_AGE_MS = 24 * 3600 * 1000
 # From so many messages on COPY is quicker than one statement, although it needs its ids beforehand.
-COPY_ROWS = 64
+COPY_ROWS = 16
 
 # What binary COPY begins and ends with; a NULL has the length -1.
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)

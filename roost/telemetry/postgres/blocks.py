@@ -7,7 +7,7 @@ too old goes as a whole. The blocks of a device never overlap in time; those of 
 
 # ruff: noqa: S608 - every word of the statements is our own
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +31,14 @@ class Meta(NamedTuple):
     first_id: int
     last_id: int
     rows: int
+
+
+class Month(NamedTuple):
+    """`number`: months since 1970; the messages in its blocks have, or had, ids from `first_id` to `last_id`."""
+
+    number: int
+    first_id: int
+    last_id: int
 
 
 class BlockRow(NamedTuple):
@@ -137,10 +145,16 @@ async def by_arrival(
 
 async def events_with(connection: Any, message_id: int) -> list[Meta]:
     """The blocks of events that may hold this one."""
-    rows = await connection.fetch(
-        f"SELECT {_META} FROM telemetry.event_block WHERE int8range(first_id, last_id, '[]') @> $1::bigint", message_id
-    )
-    return [Meta(*row) for row in rows]
+    found = []
+    for month in await list_months(connection):
+        if month.first_id <= message_id <= month.last_id:
+            rows = await connection.fetch(
+                f"SELECT {_META} FROM telemetry.event_block WHERE int8range(first_id, last_id, '[]') @> $1::bigint"
+                " AND start_at >= $2 AND start_at < $3",
+                message_id, month_start(month.number), month_start(month.number + 1),
+            )  # fmt: skip
+            found += [Meta(*row) for row in rows]
+    return found
 
 
 async def in_month(connection: Any, table: Table, device_ids: Sequence[int], month: int) -> dict[int, list[Meta]]:
@@ -206,7 +220,7 @@ async def remove(connection: Any, table: Table, metas: Sequence[Meta]) -> int:
 
 async def insert(connection: Any, blocks: Sequence[BlockRow], events: Sequence[EventRow]) -> None:
     """New blocks, within the caller's transaction, which holds the lock of those who seal."""
-    await _see_to_months(connection, {month_of(row.start_at) for rows in (blocks, events) for row in rows})
+    await _see_to_months(connection, [*blocks, *events])
     if blocks:
         await connection.execute(
             "INSERT INTO telemetry.block (device_id, start_at, end_at, first_id, last_id, rows, messages, points,"
@@ -223,17 +237,6 @@ async def insert(connection: Any, blocks: Sequence[BlockRow], events: Sequence[E
         )
 
 
-async def arrived_after(connection: Any, device_ids: Sequence[int], message_id: int) -> bool:
-    """Whether blocks of these devices hold a message with a larger id."""
-    found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM unnest($1::bigint[]) AS d(id) WHERE EXISTS (SELECT FROM telemetry.block"
-        " WHERE device_id = d.id AND last_id > $2) OR EXISTS (SELECT FROM telemetry.event_block"
-        " WHERE device_id = d.id AND last_id > $2))",
-        list(device_ids), message_id,
-    )  # fmt: skip
-    return found
-
-
 async def count(connection: Any) -> int:
     """Messages in blocks."""
     found: int = await connection.fetchval(
@@ -243,23 +246,38 @@ async def count(connection: Any) -> int:
     return found
 
 
-async def months(connection: Any) -> list[int]:
-    """For which months there are tables, ascending."""
-    rows = await connection.fetch(
-        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-        " WHERE i.inhparent = 'telemetry.block'::regclass ORDER BY c.relname"
-    )
-    names = [row[0].removeprefix("block_").split("_") for row in rows]
-    return [(int(year) - 1970) * 12 + int(month) - 1 for year, month in names]
+async def list_months(connection: Any) -> list[Month]:
+    """The months for which there are tables, ascending."""
+    rows = await connection.fetch("SELECT month, first_id, last_id FROM telemetry.month ORDER BY month")
+    return [Month(*row) for row in rows]
+
+
+def windows(months: Sequence[Month], since: int, until: int) -> Iterator[tuple[int, int]]:
+    """The time from `since` to before `until` (ms) as far as there are blocks, the newest part first.
+
+    One month, then two, four and so on: what is found soon looks into few tables, and what is not into each once.
+    """
+    left = [month.number for month in months if month_of(since) <= month.number <= month_of(until)]
+    count = 1
+    while left:
+        some, left = left[-count:], left[:-count]
+        yield max(since, month_start(some[0])), min(until, month_start(some[-1] + 1))
+        count *= 2
 
 
 def month_table(table: Table, month: int) -> str:
     return f"telemetry.{table}_{1970 + month // 12}_{month % 12 + 1:02}"
 
 
-async def _see_to_months(connection: Any, wanted: set[int]) -> None:
+async def _see_to_months(connection: Any, rows: Sequence[BlockRow | EventRow]) -> None:
+    wanted: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        month = month_of(row.start_at)
+        first, last = wanted.get(month, (row.first_id, row.last_id))
+        wanted[month] = (min(first, row.first_id), max(last, row.last_id))
+    there = {month.number for month in await list_months(connection)}
     # Attached rather than made in place, so that nobody who reads has to wait for it.
-    for month in sorted(wanted.difference(await months(connection))):
+    for month in sorted(wanted.keys() - there):
         for table in TABLES:
             name = month_table(table, month)
             await connection.execute(f"""
@@ -267,6 +285,12 @@ async def _see_to_months(connection: Any, wanted: set[int]) -> None:
                 ALTER TABLE telemetry.{table} ATTACH PARTITION {name}
                     FOR VALUES FROM ({month_start(month)}) TO ({month_start(month + 1)});
             """)
+    await connection.execute(
+        "INSERT INTO telemetry.month AS m SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[])"
+        " ON CONFLICT (month) DO UPDATE SET first_id = least(m.first_id, excluded.first_id),"
+        " last_id = greatest(m.last_id, excluded.last_id)",
+        list(wanted), [first for first, _ in wanted.values()], [last for _, last in wanted.values()],
+    )  # fmt: skip
 
 
 def _keys(table: Table, metas: Sequence[Meta]) -> tuple[list[int], list[int]]:

@@ -6,6 +6,8 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # So many summaries are read at a time.
 SUMMARIES = 1024
+# So many tables are looked into at a time: planning takes its time for each.
+MONTHS = 12
 
 Whole = Callable[[int, int], bool]
 
@@ -37,21 +41,34 @@ async def recent(
     tables: list[Table] = ["event_block"]
     if not wanted.events_only and wanted.event_type is None:
         tables.append("block")
+    months = [
+        month
+        for month in await blocks.list_months(connection)
+        if month.first_id < before_id and blocks.month_of(span[0]) <= month.number <= blocks.month_of(span[1])
+    ]
+    months.sort(key=lambda month: -month.last_id)
     newest = _Newest(limit, above_id)
-    for table in tables:
 
-        def rows_of(meta: Meta, data: bytes, table: Table = table) -> list[Row]:
-            if table == "block":
-                return _newest_of(_decoded(meta, data, ()), limit, before_id, span)
-            return [row for row in _decoded_events(meta, data) if _is_wanted(row, wanted, before_id, span)]
+    def rows_of(table: Table, meta: Meta, data: bytes) -> list[Row]:
+        if table == "block":
+            return _newest_of(_decoded(meta, data, ()), limit, before_id, span)
+        return [row for row in _decoded_events(meta, data) if _is_wanted(row, wanted, before_id, span)]
 
-        async for some in blocks.by_arrival(connection, table, device_ids, (newest.enough, before_id), span):
+    for month, table in product(months, tables):
+        if month.last_id <= newest.enough:
+            break
+        within = _overlap(span, month.number)
+        async for some in blocks.by_arrival(connection, table, device_ids, (newest.enough, before_id), within):
             metas = [meta for meta in some if meta.last_id > newest.enough]
-            data = await blocks.contents(connection, table, metas)
-            await asyncio.to_thread(newest.take, metas, data, rows_of)
             if not metas:
                 break
+            data = await blocks.contents(connection, table, metas)
+            await asyncio.to_thread(newest.take, metas, data, partial(rows_of, table))
     return newest.rows
+
+
+def _overlap(span: tuple[int, int], month: int) -> tuple[int, int]:
+    return max(span[0], blocks.month_start(month)), min(span[1], blocks.month_start(month + 1))
 
 
 class _Newest:
@@ -75,20 +92,35 @@ class _Newest:
 
 async def between(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
     """Sealed messages of the time span by time and arrival, at most `limit` of the newest."""
-    plain: list[Row] = []
-    async for meta in blocks.blocks_before(connection, device_id, since, until):
-        if len(plain) >= limit:
+    found: list[Row] = []
+    for window in blocks.windows(await blocks.list_months(connection), since, until):
+        if len(found) >= limit:
             break
-        stretch = (await read_block(connection, meta)).between(since, until)
-        rows = await asyncio.to_thread(stretch.part(max(0, stretch.rows - limit), stretch.rows).messages)
-        plain += reversed(rows)
-    events: list[Row] = []
-    for meta in await blocks.events_before(connection, device_id, since, until):
-        if len(events) >= limit and meta.end < events[-1].observed_at:
+        found += await _plain_between(connection, device_id, window, limit)
+        found += await _events_between(connection, device_id, window, limit)
+    return heapq.nlargest(limit, found, key=_place)[::-1]
+
+
+async def _plain_between(connection: Any, device_id: int, span: tuple[int, int], limit: int) -> list[Row]:
+    """The newest messages that are no events, in no order."""
+    found: list[Row] = []
+    async for meta in blocks.blocks_before(connection, device_id, *span):
+        if len(found) >= limit:
             break
-        rows = [row for row in await read_events(connection, meta) if since <= row.observed_at < until]
-        events = heapq.nlargest(limit, [*events, *rows], key=_place)
-    return sorted([*plain, *events], key=_place)[-limit:]
+        stretch = (await read_block(connection, meta)).between(*span)
+        found += await asyncio.to_thread(stretch.part(max(0, stretch.rows - limit), stretch.rows).messages)
+    return found
+
+
+async def _events_between(connection: Any, device_id: int, span: tuple[int, int], limit: int) -> list[Row]:
+    """The newest events, the last one first."""
+    found: list[Row] = []
+    for meta in await blocks.events_before(connection, device_id, *span):
+        if len(found) >= limit and meta.end < found[-1].observed_at:
+            break
+        rows = [row for row in await read_events(connection, meta) if span[0] <= row.observed_at < span[1]]
+        found = heapq.nlargest(limit, [*found, *rows], key=_place)
+    return found
 
 
 async def find(connection: Any, message_id: int) -> Row | None:
@@ -108,6 +140,9 @@ async def pieces(
     What makes the pieces of it, without the database, and where to go on (ms).
     """
     since, until = span
+    months = [number for number, _, _ in await blocks.list_months(connection) if number >= blocks.month_of(since)]
+    if len(months) > MONTHS:
+        until = min(until, blocks.month_start(months[MONTHS]))
     metas = await blocks.blocks_between(connection, device_id, since, until, SUMMARIES)
     if len(metas) == SUMMARIES:
         until = metas.pop().start

@@ -36,10 +36,10 @@ async def prune(connections: Connections, before: int, now_ms: int) -> int:
     for part in await _slices(connections):
         deleted += await _unless_gone(_prune_slice(connections, part, before, now_ms))
     async with connections.changing() as connection:
-        months = await blocks.months(connection)
+        months = await blocks.list_months(connection)
     for month in months:
-        if month < month_of(before):
-            deleted += await _drop_month(connections, month)
+        if month.number < month_of(before):
+            deleted += await _drop_month(connections, month.number)
     for table in TABLES:
         deleted += await _in_chunks(connections, table, "start_at < $1", before, keep_from=before)
     return deleted
@@ -74,6 +74,7 @@ async def _drop_month(connections: Connections, month: int) -> int:
             name = month_table(table, month)  # type: ignore[arg-type]
             messages += await connection.fetchval(f"SELECT coalesce(sum({column}), 0)::bigint FROM {name}")
             await connection.execute(f"DROP TABLE {name}")
+        await connection.execute("DELETE FROM telemetry.month WHERE month = $1", month)
         return messages
 
     return await with_locks(connections, drop)

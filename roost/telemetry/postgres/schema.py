@@ -5,6 +5,7 @@
     sealed              which devices of a closed slice are in blocks
     known_<n>           the message ids of a dropped slice that are still recognised
     block_<year>_<month>, event_block_<year>_<month>   sealed messages and the documents of events; see `blocks`
+    month               for which months there are such tables, and between which ids their messages are
 
 Every id in a slice is smaller than every id in the next one.
 """
@@ -33,6 +34,7 @@ CREATE TABLE telemetry.slice (
     number bigint PRIMARY KEY, first_id bigint NOT NULL, opened_at bigint NOT NULL, closed_at bigint,
     first_observed_at bigint, last_observed_at bigint, last_received_at bigint, sealed_at bigint, known_until bigint);
 CREATE TABLE telemetry.sealed (slice bigint NOT NULL, device_id bigint NOT NULL, PRIMARY KEY (slice, device_id));
+CREATE TABLE telemetry.month (month int PRIMARY KEY, first_id bigint NOT NULL, last_id bigint NOT NULL);
 CREATE TABLE telemetry.block (
     device_id bigint NOT NULL, start_at bigint NOT NULL, end_at bigint NOT NULL, first_id bigint NOT NULL,
     last_id bigint NOT NULL, rows int NOT NULL, messages int NOT NULL, points int NOT NULL, summary bytea NOT NULL,

@@ -45,8 +45,8 @@ async def list_sizes(database_url: str) -> list[Size]:
         for number, messages in await head.counts(connection):
             name = f"telemetry.head_{number}"
             found.append(Size(name, messages, None, await _bytes_of(connection, name)))
-        for month in await blocks.months(connection):
-            found += [await _month_size(connection, table, month) for table in TABLES]
+        for month in await blocks.list_months(connection):
+            found += [await _month_size(connection, table, month.number) for table in TABLES]
         rest = await connection.fetchval(SIZE) - sum(size.bytes for size in found)
         return [*found, Size("other tables", 0, None, rest)]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -34,6 +35,7 @@ SMALL = {
     (removing, "CHUNK"): 2,
     (slices, "DELETE_ROWS"): 3,
     (reads, "SUMMARIES"): 4,
+    (reads, "MONTHS"): 1,
     (pieces, "FRAME_ROWS"): 10,
 }
 database_urls: list[str] = []
@@ -76,6 +78,8 @@ class PostgresStore(Store):
 
     @initialize()
     def start(self) -> None:
+        # What is late belongs to the month before.
+        self.clock.ms = int(datetime(2026, 10, 1, 0, 0, 10, tzinfo=UTC).timestamp()) * 1000
         self.runner.run(self._start_anew())
 
     async def _start_anew(self) -> None:
