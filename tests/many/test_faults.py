@@ -68,10 +68,7 @@ async def test_what_was_acknowledged_survives_the_end_of_anything(
             await asyncio.to_thread(own_postgres.start)
 
         faults: list[Callable[[], Awaitable[None]]] = [postgres_again, nats_again]
-        if rounds == 1:
-            faults += [lambda: again(workers[0], apis[0], mqtts[0])]
-        else:
-            faults += [partial(again, server) for server in (*workers, *apis, *mqtts)]
+        faults += [partial(again, *group) for group in zip(workers, apis, mqtts, strict=False)]
         async with load.running():
             for _ in range(rounds):
                 for fault in faults:
