@@ -36,7 +36,7 @@ def plainly(frame: Frame) -> Any:
 
 
 @given(sent=messages, keys=st.lists(st.sampled_from(["a", "b"]), max_size=2))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_messages_of_different_moments_become_the_same_columns_the_quick_way(sent: list[Any], keys: list[str]) -> None:
     rows = [
         Row(
