@@ -34,6 +34,7 @@ _WRITE = "roost_write"
 _BEFORE_COMMIT = "roost_before_commit"
 _BUSY_TIMEOUT_S = 10
 _POSTGRES_CONNECT_TIMEOUT_S = 5
+_POSTGRES_STATEMENT_TIMEOUT = "60s"
 
 
 class Base(DeclarativeBase):
@@ -192,12 +193,13 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
 
 def _postgres_engine(url: URL, settings: Settings) -> AsyncEngine:
-    connect_args: dict[str, Any] = {
-        "timeout": _POSTGRES_CONNECT_TIMEOUT_S,
-        "server_settings": {"application_name": "roost"},
-    }
+    session = {"application_name": "roost"}
+    connect_args: dict[str, Any] = {"timeout": _POSTGRES_CONNECT_TIMEOUT_S, "server_settings": session}
     if settings.database_pooler:
         connect_args |= pooler.CONNECT_ARGS
+    else:
+        # A pooler would not pass it on; there it belongs to the role.
+        session["statement_timeout"] = _POSTGRES_STATEMENT_TIMEOUT
     engine = create_async_engine(
         url,
         pool_size=4,

@@ -127,6 +127,13 @@ async def test_a_farewell_in_the_middle_of_a_word_is_an_outage(
     await database.dispose()
 
 
+async def test_no_statement_goes_on_for_ever_on_postgresql(postgres: PostgresCluster) -> None:
+    database = Database(Settings(database_url=postgres.create_database(), _env_file=None))
+    async with database.read() as session:
+        assert await session.scalar(text("SHOW statement_timeout")) == "1min"
+    await database.dispose()
+
+
 async def test_of_two_that_wait_for_each_other_one_is_told_to_try_again(postgres: PostgresCluster) -> None:
     # SQLite has one writer at a time, so nobody can wait for another there.
     database = Database(Settings(database_url=postgres.create_database(), _env_file=None))
