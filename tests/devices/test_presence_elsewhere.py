@@ -97,14 +97,16 @@ async def test_nobody_is_judged_while_the_others_cannot_be_asked(
     hub.presence.seen(device_id, hub.clock.now_ms())
     await hub.presence.settled()
     hub.clock.go_on(91)
+    elsewhere = hub.presence._elsewhere
+    assert elsewhere is not None
     nats.kill()
     try:
-        await until(lambda: not hub.presence._elsewhere._nats.connected)  # type: ignore[union-attr]
+        await until(lambda: not elsewhere._nats.connected)
         await judge(hub, hub.presence)
         assert (await hub.row(device_id)).status == "online"
     finally:
         nats.start()
-    await until(lambda: hub.presence._elsewhere._nats.connected)  # type: ignore[union-attr]
+    await until(lambda: elsewhere._nats.connected)
     await other._take_up_left_behind()
     hub.clock.go_on(60)
     await other._take_up_left_behind()
