@@ -41,6 +41,7 @@ from roost.core.blobs import blobs_for
 from roost.core.bus import Bus
 from roost.core.clock import SystemClock
 from roost.core.database import Database
+from roost.core.disk import DiskGuard
 from roost.core.http import PREFIX, BodyGuard, Cors, Edge, TwinPaths
 from roost.core.mail import mailer_for
 from roost.core.outbox import Outbox
@@ -220,6 +221,10 @@ async def _start_ground(app: FastAPI, rooms: AsyncExitStack) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     await migrate_at_start(settings)
     state.database = Database(settings)
+    # On PostgreSQL what is stored is not on this disk.
+    state.disk = DiskGuard(settings.data_dir, settings.min_free_disk_mib if state.database.dialect == "sqlite" else 0)
+    await state.disk.start()
+    rooms.push_async_callback(state.disk.stop)
     rooms.push_async_callback(state.database.dispose)
     if state.tracing is not None:
         _start_tracing(state.tracing, state.database, rooms)
@@ -289,7 +294,7 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     rooms.push_async_callback(state.identities.stop)
     offline_after_s = state.settings.device_offline_after_s
     state.presence = Presence(state.database, state.clock, state.bus, offline_after_s=offline_after_s)
-    state.device_logs = DeviceLogs(state.database, state.clock, state.bus)
+    state.device_logs = DeviceLogs(state.database, state.clock, state.bus, disk=state.disk)
     state.devices_in_places = PlacedDevices()
     state.belongings = HomesAndDevices()
     state.device_admission = Admission(state.database, state.clock)
@@ -304,7 +309,7 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
 async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     state = app.state
     queue = state.process.log() if state.process is not None else None
-    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue)
+    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue, disk=state.disk)
     state.ingest, state.store = telemetry.ingest, telemetry.store
     state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
     rooms.callback(state.bus.subscribe(IMPORTED, state.transfers.on_imported))
@@ -397,12 +402,12 @@ async def _start_operations(app: FastAPI, rooms: AsyncExitStack) -> Sampling:
         condition = state.process.condition(condition)
     readiness = Readiness(
         state.database, intake, state.store, sampling, state.clock,
-        condition=condition, min_free_disk_mib=settings.min_free_disk_mib,
+        condition=condition, min_free_disk_mib=settings.min_free_disk_mib, disk=state.disk,
     )  # fmt: skip
     state.installation = Installation(
         settings, state.database, state.clock,
         sampling=sampling, condition=condition, intake=intake, failures=state.failures, traffic=state.traffic,
-        connections=Connections(lambda: state.mqtt.connections, lambda: state.live.open_sockets),
+        connections=Connections(lambda: state.mqtt.connections, lambda: state.live.open_sockets), disk=state.disk,
     )  # fmt: skip
     if state.part & Part.WORKER:
         await state.installation.storage_history.start()

@@ -11,7 +11,8 @@ RoostError
 ├── TooLarge 413
 ├── Invalid 422
 ├── TooMany 429
-└── Unavailable 503
+├── Unavailable 503
+└── NoRoom 507
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,6 +134,14 @@ class Unavailable(RoostError):
     def __init__(self, detail: str, *, retry_after_s: float = 2, code: str | None = None) -> None:
         super().__init__(detail, code=code, headers={"Retry-After": str(max(1, round(retry_after_s)))})
         self.retry_after_s = retry_after_s
+
+
+class NoRoom(RoostError):
+    """There is too little room on the disk to store this."""
+
+    status = 507
+    title = "Insufficient Storage"
+    default_code = "disk_low"
 
 
 class CutShort(Exception):

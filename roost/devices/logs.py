@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
+from roost.core.disk import DiskGuard, Room
 from roost.devices.messages import DELETED
 from roost.devices.models import Device, DeviceLog, LogLevel
 
@@ -59,8 +60,18 @@ class DeviceLogs:
     takes a quiet log for a healthy device.
     """
 
-    def __init__(self, database: Database, clock: Clock, bus: Bus, *, lines_a_minute: int = _LINES_A_MINUTE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        *,
+        lines_a_minute: int = _LINES_A_MINUTE,
+        disk: DiskGuard | None = None,
+    ) -> None:
+        """`disk`: while it is nearly full, no line is taken."""
         self._database = database
+        self._disk = disk
         self._clock = clock
         self._lines_a_minute = lines_a_minute
         self._queue: deque[LogLine] = deque()
@@ -71,8 +82,15 @@ class DeviceLogs:
         self._writer: asyncio.Task[None] | None = None
         self._unsubscribe = bus.subscribe(DELETED, lambda _subject, message: self._forget(message["device_id"]))
 
+    def ensure_room(self) -> None:
+        """For those who want to be told why a line is not taken. Raises NoRoom."""
+        if self._disk is not None:
+            self._disk.ensure_room()
+
     def write(self, device_id: int, level: str, message: str, source: str = "hub", at: datetime | None = None) -> bool:
-        """Take a line, to be stored a moment later. Never waits; False when the device has written too much."""
+        """Take a line, to be stored a moment later. Never waits; False when there was too much, or there is no room."""
+        if self._disk is not None and self._disk.room is not Room.ALL:
+            return False
         now = self._clock.now()
         if not self._may_write(device_id, now):
             return False

@@ -139,7 +139,7 @@ async def read_device_logs(
     ]
 
 
-@router.post("/devices/{device_id}/logs", status_code=201, responses=problem_responses(401, 404, 429))
+@router.post("/devices/{device_id}/logs", status_code=201, responses=problem_responses(401, 404, 429, 507))
 async def write_device_logs(
     request: Request, identity: CurrentDevice, device_id: RowId, lines: LogLineIn | LogLines
 ) -> LogsAccepted:
@@ -147,6 +147,7 @@ async def write_device_logs(
     _check_own(identity, device_id)
     logs: DeviceLogs = request.app.state.device_logs
     batch: Sequence[LogLineIn] = lines if isinstance(lines, list) else [lines]
+    logs.ensure_room()
     if logs.room(device_id) < len(batch):
         raise TooMany("The device has written too many lines in this minute; the rest has to wait.", retry_after_s=60)
     for line in batch:

@@ -202,7 +202,12 @@ def _puback_reason(reason: int) -> Reason:
 
 def _as_refusal(error: RoostError) -> Refusal:
     for_now = error.status in {429, 503}
-    reason = {413: Reason.PACKET_TOO_LARGE, 429: Reason.QUOTA_EXCEEDED, 503: Reason.SERVER_BUSY}
+    reason = {
+        413: Reason.PACKET_TOO_LARGE,
+        429: Reason.QUOTA_EXCEEDED,
+        503: Reason.SERVER_BUSY,
+        507: Reason.QUOTA_EXCEEDED,
+    }
     return Refusal(
         error.status,
         error.code,

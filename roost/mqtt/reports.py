@@ -42,8 +42,9 @@ class DeviceReports:
         """One `{"level", "message", "timestamp"}` or a list of at most 100.
 
         Raises:
-            TooLarge, Invalid, TooMany: nothing was taken.
+            TooLarge, Invalid, TooMany, NoRoom: nothing was taken.
         """
+        self.device_logs.ensure_room()
         _check_size(body)
         try:
             taken = _LOG_LINES.validate_json(body)

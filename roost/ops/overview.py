@@ -13,12 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 import roost
 from roost.core.clock import Clock
 from roost.core.database import Database, sqlite_path
+from roost.core.disk import MEBIBYTE, DiskGuard
 from roost.core.errors import Unavailable
 from roost.core.settings import Settings
 from roost.ops import fleet
 from roost.ops.failures import Failures
 from roost.ops.fleet import Totals
-from roost.ops.forecast import MEBIBYTE, Stored, forecast
+from roost.ops.forecast import Stored, forecast
 from roost.ops.host import HostSample
 from roost.ops.intake import LATELY_S, NOW_S, Intake
 from roost.ops.overview_schemas import (
@@ -74,6 +75,7 @@ class Installation:
         failures: Failures,
         traffic: Traffic,
         connections: Connections,
+        disk: DiskGuard,
     ) -> None:
         self.intake = intake
         self.failures = failures
@@ -85,6 +87,7 @@ class Installation:
         self._clock = clock
         self._sampling = sampling
         self._condition = condition
+        self._disk = disk
         self.storage_history = StorageHistory(database, clock, self._stored_bytes)
         self._kept_free_bytes = settings.min_free_disk_mib * MEBIBYTE
         self._turn = asyncio.Lock()
@@ -130,6 +133,7 @@ class Installation:
                 telemetry_bytes=snapshot.telemetry_bytes,
                 disk_free_bytes=disk.free,
                 disk_total_bytes=disk.total,
+                refused=self._disk.room.value,
                 forecast=await self._forecast(disk.free),
             ),
             failures=[FailureRead.model_validate(one, from_attributes=True) for one in self.failures.recent()],

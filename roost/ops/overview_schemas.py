@@ -1,5 +1,7 @@
 """What the overview answers: the whole installation at one moment, and its homes one by one."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from roost.ops.schemas import Time
@@ -63,6 +65,9 @@ class StorageRead(BaseModel):
     telemetry_bytes: int | None
     disk_free_bytes: int
     disk_total_bytes: int
+    refused: Literal["nothing", "less_important", "everything"] = Field(
+        description="What is not stored for want of room: device logs and imports, or telemetry too."
+    )
     forecast: ForecastRead
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from roost.core.clock import Clock
 from roost.core.database import Database
+from roost.core.disk import DiskGuard, Room
 from roost.ops.intake import Intake
 from roost.ops.sampling import Sampling
 from roost.ops.schemas import Check
@@ -24,6 +25,11 @@ PROOF_KEPT_S = 10.0
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 NO_DEVICE = 0
+_REFUSED = {
+    Room.ALL: "",
+    Room.TELEMETRY: " Logs of devices and imports are refused.",
+    Room.NONE: " Telemetry is refused, too.",
+}
 
 
 class Readiness:
@@ -39,6 +45,7 @@ class Readiness:
         *,
         condition: LogCondition,
         min_free_disk_mib: int,
+        disk: DiskGuard,
     ) -> None:
         self._database = database
         self._intake = intake
@@ -47,6 +54,7 @@ class Readiness:
         self._clock = clock
         self._condition = condition
         self._min_free_disk_mib = min_free_disk_mib
+        self._disk = disk
         self._turn = asyncio.Lock()
         self._checked_at: float | None = None
         self._proved_at: float | None = None
@@ -91,7 +99,8 @@ class Readiness:
         if free_mib >= self._min_free_disk_mib:
             return Check(ok=True, detail=f"{free_mib:,} MiB are free for the data folder.")
         wanted = f"{self._min_free_disk_mib:,}"
-        return Check(ok=False, detail=f"Only {free_mib:,} MiB are free for the data folder; {wanted} have to be.")
+        detail = f"Only {free_mib:,} MiB are free for the data folder; {wanted} have to be.{_REFUSED[self._disk.room]}"
+        return Check(ok=False, detail=detail)
 
     def _clock_is_set(self) -> Check:
         if EARLIEST <= self._clock.now() <= LATEST:

@@ -14,12 +14,13 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from roost.core.clock import Clock
+from roost.core.disk import DiskGuard
 from roost.devices.identities import DeviceIdentity
 from roost.telemetry.decode import decode
 from roost.telemetry.limits import MessageRate
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.messages import Committed, Message
-from roost.telemetry.refusals import Refusal, unavailable
+from roost.telemetry.refusals import Refusal, disk_full, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +77,12 @@ class Ingest:
         seen: Callable[[int, int], None] = lambda *_: None,
         *,
         queues: bool = False,
+        disk: DiskGuard | None = None,
     ) -> None:
         """`seen(device_id, now_ms)` is told of every message, accepted or not: the device is alive.
 
-        `queues`: the log only queues; what is stored is told (`tell`) by whoever stores it.
+        `queues`: the log only queues; what is stored is told (`tell`) by whoever stores it. `disk`: while it is full,
+        everything is refused.
         """
         self.queues = queues
         self.rate = MessageRate(rate_per_minute)
@@ -87,6 +90,7 @@ class Ingest:
         self.refused_total = 0
         self.refused_by_code: dict[str, int] = {}
         self._log = log
+        self._disk = disk
         self._now_ms = clock.now_ms
         self._seen = seen
         self._queue: deque[Entry] = deque()
@@ -214,6 +218,8 @@ class Ingest:
             self._publish(group)
 
     async def _append(self, device_ids: list[int], messages: list[Message]) -> Refusal | None:
+        if self._disk is not None and self._disk.is_full:
+            return disk_full()
         try:
             await self._log.append(device_ids, messages)
         except LogUnavailable as error:

@@ -58,6 +58,17 @@ def too_often(rate_per_minute: int, retry_after_s: int) -> Refusal:
     )
 
 
+def disk_full() -> Refusal:
+    return Refusal(
+        503,
+        "disk_full",
+        "The hub's disk is full but for what it needs itself; nothing of this was stored.",
+        mqtt_reason=MQTT_SERVER_BUSY,
+        permanent=False,
+        retry_after_s=30,
+    )
+
+
 def unavailable(detail: str, retry_after_s: int = 2) -> Refusal:
     return Refusal(
         503,

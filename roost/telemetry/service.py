@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 
 from roost.core.bus import Bus
 from roost.core.clock import Clock
+from roost.core.disk import DiskGuard
 from roost.core.settings import Settings
 from roost.devices.presence import Presence
 from roost.telemetry.ingest import Ingest
@@ -40,11 +41,14 @@ def sealer_of(log: Log, settings: Settings) -> Sealer:
 
 class Telemetry:
     def __init__(
-        self, settings: Settings, clock: Clock, bus: Bus, presence: Presence, queue: Log | None = None
-    ) -> None:
+        self, settings: Settings, clock: Clock, bus: Bus, presence: Presence, queue: Log | None = None, *,
+        disk: DiskGuard,
+    ) -> None:  # fmt: skip
         """`queue` stands in front of the store, where several processes share it."""
         self.log = queue or open_log(settings, clock)
-        self.ingest = Ingest(self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None)
+        self.ingest = Ingest(
+            self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None, disk=disk
+        )
         self.store = TelemetryStore(self.log, clock)
         self._bus = bus
         self._sealer = None if queue else sealer_of(self.log, settings)

@@ -101,6 +101,7 @@ async def test_a_clock_that_was_never_set(tmp_path: Path) -> None:
             StoppedClock(0),
             condition=condition_of(settings, state.database),
             min_free_disk_mib=0,
+            disk=state.disk,
         )
         checks = await readiness.checks()
     assert [name for name, check in checks.items() if not check.ok] == ["clock"]

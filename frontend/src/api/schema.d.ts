@@ -4379,6 +4379,12 @@ export interface components {
             disk_free_bytes: number;
             /** Disk Total Bytes */
             disk_total_bytes: number;
+            /**
+             * Refused
+             * @description What is not stored for want of room: device logs and imports, or telemetry too.
+             * @enum {string}
+             */
+            refused: "nothing" | "less_important" | "everything";
             forecast: components["schemas"]["ForecastRead"];
         };
         /**
@@ -14370,6 +14376,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Insufficient Storage */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_retention_policies: {
@@ -15799,6 +15814,15 @@ export interface operations {
             };
             /** @description Service Unavailable */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Insufficient Storage */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -12,6 +12,7 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.clock import Clock
 from roost.core.database import ReadSession
+from roost.core.disk import DiskGuard
 from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
@@ -106,7 +107,7 @@ async def export_telemetry(
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted.format], headers=headers)
 
 
-@router.post("/analytics/import", openapi_extra=_LINES, responses=problem_responses(401, 403, 408, 413, 503))
+@router.post("/analytics/import", openapi_extra=_LINES, responses=problem_responses(401, 403, 408, 413, 503, 507))
 async def import_telemetry(request: Request, *, user: Writer) -> ImportOut:
     """History, however old: a line is a reading or an event as an export in JSON lines has it, by its `device_uid`.
 
@@ -114,6 +115,8 @@ async def import_telemetry(request: Request, *, user: Writer) -> ImportOut:
     with the reason and keeps no other from being stored. There is no limit but that of a body's size, 1 MiB.
     """
     transfers: Transfers = request.app.state.transfers
+    disk: DiskGuard = request.app.state.disk
+    disk.ensure_room()
     with reading_the_log():
         taken = await transfers.take(user, Actor.of(user), await request.body())
     refused = [RefusedLine(line=number, detail=detail) for number, detail in taken.refused]
