@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         default=100,
         ge=0,
         le=2**40,
-        description="MiB that have to be free: with less /readyz complains and the hub stores only telemetry, with a quarter nothing.",
+        description="MiB that have to be free; with less only telemetry is stored and /readyz complains.",
     )
     otlp_endpoint: str | None = Field(
         default=None,
