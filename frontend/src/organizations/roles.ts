@@ -18,6 +18,7 @@ const HOLDERS: Record<string, readonly string[]> = {
   'homes:read': EVERYBODY,
   'homes:write': WRITERS,
   'devices:write': [...WRITERS, 'technician'],
+  'organization:read': ['owner'],
   'organization:write': ['owner'],
 }
 
