@@ -42,8 +42,6 @@ class Disk:
         self._durable_folders = {self._base}
         self._durable_names: set[Path] = set()
         self._contents: dict[Path, bytes] = {}
-        # A file that is renamed takes along what was synced of it.
-        self._contents_by_inode: dict[int, bytes] = {}
         self._lock = threading.Lock()
         self._remember()
 
@@ -62,8 +60,6 @@ class Disk:
         """These bytes of the file are on the disk, whether or not it can be found there."""
         with self._lock:
             self._contents[path] = content
-            with contextlib.suppress(FileNotFoundError):
-                self._contents_by_inode[path.stat().st_ino] = content
             self._show(path)
 
     def folder_synced(self, folder: Path) -> None:
@@ -75,8 +71,8 @@ class Disk:
                     self._durable_folders.add(path)
                 elif not path.name.endswith(_BESIDE_THE_POINT):
                     self._durable_names.add(path)
-                    if path not in self._contents:
-                        self._contents[path] = self._contents_by_inode.get(path.stat().st_ino, b"")
+                    # A file that is renamed once it is complete takes along what was synced of it.
+                    self._contents.setdefault(path, self._contents.get(path.with_suffix(".part"), b""))
             for gone in {path for path in self._durable_names if path.parent == folder} - names:
                 self._durable_names.discard(gone)
                 self._contents.pop(gone, None)
