@@ -193,6 +193,26 @@ def kill_at_step(step: int, folder: Path, now_ms: int) -> None:
         os._exit(0)
 
 
+async def test_marks_outlive_the_slice_until_its_name_is_off_the_disk(
+    opened: Restarts, folder: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut could bring the slice back without them."""
+    log = await opened()
+    await fill(log, 50)
+    moments: list[tuple[int, int]] = []
+    sync = slices.sync_folder
+
+    def synced(path: Path) -> None:
+        sync(path)
+        with closing(apsw.Connection(str(folder / file.FILE))) as blocks:
+            moments.append((heads(folder), len(blocks.execute("SELECT * FROM sealed").fetchall())))
+
+    with closing(file.create(folder)):
+        monkeypatch.setattr(slices, "sync_folder", synced)
+        await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
+    assert (1, len(DEVICES)) in moments
+
+
 async def test_readers_see_every_message_once_while_slices_turn_into_blocks(
     opened: Restarts, folder: Path, clock: HandClock
 ) -> None:
