@@ -94,6 +94,7 @@ async def _fill(app: FastAPI, client: httpx2.AsyncClient) -> tuple[dict[str, str
     homes = [(await make("/homes", name=f"Home {n}", organization_id=organization_id))["id"] for n in range(ROWS)]
     device: dict[str, Any] = {}
     for number in range(ROWS):
+        await make("/retention-policies", organization_id=organization_id, key_pattern=f"key-{number}", keep_days=None)
         room = await make(f"/homes/{homes[0]}/rooms", name=f"Room {number}")
         place = {"home_id": homes[0], "room_id": room["id"]}
         resident = await make("/residents", full_name=f"Resident {number}", **place)
