@@ -15,6 +15,7 @@ from roost.telemetry.messages import Message
 from roost.telemetry.postgres import appending, sealing, slices
 from roost.telemetry.postgres.blocks import month_of
 from roost.telemetry.postgres.connections import Connections
+from roost.telemetry.postgres.schema import list_slices
 from roost.telemetry.postgres.slices import sealing_lock
 from roost.telemetry.postgres_log import PostgresLog
 from tests.postgres_cluster import PostgresCluster
@@ -139,6 +140,21 @@ async def test_a_reader_in_its_snapshot_sees_each_row_once_whatever_is_sealed_me
     sealed = asyncio.create_task(seal(url, clock))
     assert await read_on() > 0
     assert contents(await log.between(1, 0, 2**62, 1000)) == everything
+
+
+async def test_of_a_slice_that_is_half_sealed_each_message_is_found_and_counted_once(
+    log: PostgresLog, clock: HandClock
+) -> None:
+    await fill(log, 15)
+    arrived = contents(await log.recent([1, 2], 100, ANY))
+    async with log._connections.changing() as connection:
+        first = (await list_slices(connection))[0]
+    await sealing._seal_unit(log._connections, first, [1])
+    assert contents(await log.recent([1, 2], 100, ANY)) == arrived
+    assert sorted(contents(await log.between(1, 0, 2**62, 100))) == sorted(row for row in arrived if row[0] % 2)
+    assert [(await log.find(row[0]) is not None) for row in arrived if row[2]] == [True, True, True]
+    assert (await log.size())[0] == 15
+    assert await log.prune(NOW) == 15
 
 
 async def test_a_table_is_dropped_once_its_last_reader_has_gone(
