@@ -16,7 +16,7 @@ from tests.roost_server import RoostServer
 from tests.waiting import until
 
 _DEVICES = 5
-_MESSAGES = 10
+_MESSAGES = 5
 # A few hundred messages a second: reading them all back takes longer than storing them.
 _PAUSE_S = 0.2
 

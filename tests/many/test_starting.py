@@ -49,7 +49,8 @@ def test_a_hub_without_nats_does_not_load_it() -> None:
     assert done.stdout.strip() == "[]"
 
 
-async def test_says_that_nats_is_not_there(settings: Settings) -> None:
+async def test_says_that_nats_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_nats, "CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(CannotStart, match="NATS cannot be used"):
         await run._check_nats(settings, f"nats://127.0.0.1:{free_port()}")
 
