@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from roost.core.tasks import end
 from roost.telemetry.log import LogUnavailable
 
 logger = logging.getLogger(__name__)
@@ -55,9 +56,7 @@ class Sealer:
     async def stop(self) -> None:
         """Ends a child that is at work: what it has not finished is done by the next one."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
 
     async def _run(self) -> None:

@@ -12,6 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
 from roost.core.nats import COMMITTED_SUBJECT, Nats, NatsAway
+from roost.core.tasks import end
 from roost.devices.identities import DeviceIdentity
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.messages import Committed, Message
@@ -106,9 +107,7 @@ class StoreWriter:
 
     async def stop(self) -> None:
         """End between two transactions and leave the parts to the other writers at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self._stop_reading(list(self._readers))
         with suppress(LogUnavailable):
             await self._positions.leave()
@@ -188,7 +187,7 @@ class StoreWriter:
         # The others were deleted while their messages were on the way.
         group.rows = [row for row in group.rows if row.device_id in devices]
         ends = group.ends()
-        steps = {partition: (self._stored_of(partition), end) for partition, end in ends.items()}
+        steps = {partition: (self._stored_of(partition), reached) for partition, reached in ends.items()}
 
         async def beside(connection: Any) -> None:
             await self._positions.bury(connection, group.letters)
@@ -201,7 +200,7 @@ class StoreWriter:
                 raise
             await self._set_apart(group, str(error))
             await self._append(group.rows, beside)
-        self._stored.update({partition: end for partition, end in ends.items() if partition in self._stored})
+        self._stored.update({partition: reached for partition, reached in ends.items() if partition in self._stored})
         self._note_stored(group)
         await self._tell(group, devices)
 
@@ -250,10 +249,10 @@ class StoreWriter:
                 await asyncio.sleep(_RETRIES_S[-1])
         left = _Group()
         lost = set()
-        for partition, end in group.ends().items():
+        for partition, reached in group.ends().items():
             stored = self._stored.get(partition)
-            if partition in ours and ours[partition] == end:
-                self._stored[partition] = end
+            if partition in ours and ours[partition] == reached:
+                self._stored[partition] = reached
             elif stored is None or ours.get(partition) != stored:
                 lost.add(partition)
             else:

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from roost.core.nats import STREAM, Nats, NatsAway, batch_id_of, telemetry_subject
+from roost.core.tasks import end
 from roost.telemetry.stream_positions import Position
 
 _ASKED_AT_ONCE = 64
@@ -54,8 +55,7 @@ class PartReader:
         self._task = asyncio.create_task(self._run(), name=f"telemetry-part-{partition}")
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def _run(self) -> None:
         while True:

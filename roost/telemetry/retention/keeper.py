@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from contextlib import suppress
 
 import msgspec
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from roost.core.database import Database
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
+from roost.core.tasks import end
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.retention.carrying import Order
 from roost.telemetry.retention.plan import make_plan
@@ -39,9 +39,7 @@ class Keeper:
     async def stop(self) -> None:
         """Ends a child that is at work: what it has not deleted is deleted by the next one."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
 
     async def keep(self) -> int:

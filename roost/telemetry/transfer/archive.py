@@ -4,7 +4,6 @@ Nothing of what makes files is loaded before there is a month to write.
 """
 
 import asyncio
-import contextlib
 import importlib
 import logging
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from roost.core.blobs import Blobs, BlobsUnavailable
 from roost.core.clock import Clock, rfc3339
 from roost.core.database import Database
 from roost.core.errors import RoostError
+from roost.core.tasks import end
 from roost.devices.repository import list_owners, list_uids
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
@@ -67,9 +67,7 @@ class Archive:
     async def stop(self) -> None:
         """What is being written is given up; the next start begins it anew."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
 
     async def write_due(self, *, first: Month | None = None, again: bool = False) -> Done:
