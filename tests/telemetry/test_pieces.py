@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from roost.telemetry import head_frames
 from roost.telemetry.blocks import pieces, reads
 from roost.telemetry.frames import Frame
 from roost.telemetry.log import Log
@@ -93,7 +92,7 @@ async def test_an_event_is_there_with_its_readings_and_without_them_not(log: Log
 async def test_frames_are_cut_between_moments_however_many_rows_one_has(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (head_frames, pieces, reads):
+    for module in (pieces, reads):
         monkeypatch.setattr(module, "FRAME_ROWS", 3)
     moments = [0, 0, 1, 1, 1, 1, 1, 2, 3, 4]
     await log.append([1] * len(moments), [message(NOW + at, {"a": number}) for number, at in enumerate(moments)])
