@@ -113,7 +113,7 @@ def test_every_setting_is_a_flag() -> None:
         [ROOST, "run", "--help"], env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    flags = set(re.findall(r"--[a-z-]+", done.stdout))
+    flags = set(re.findall(r"--[a-z0-9-]+", done.stdout))
     assert {f"--{name.replace('_', '-')}" for name in Settings.model_fields} <= flags
 
 
