@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 
 import apsw
-import numpy as np
 
 from roost.telemetry.blocks import file
 from roost.telemetry.blocks.codec import DamagedBlock, decode
 from roost.telemetry.blocks.events import decode_events
 from roost.telemetry.blocks.file import Meta
 from roost.telemetry.blocks.pieces import FRAME_ROWS, SealedBlock, pieces_of
+from roost.telemetry.blocks.selection import is_wanted, newest_of, place_of
 from roost.telemetry.blocks.stretch import Stretch
 from roost.telemetry.blocks.summaries import decode_summary
 from roost.telemetry.frames import Frame, Summary
@@ -47,9 +47,9 @@ def recent(
         if meta.last_id <= enough:
             break
         if table == "event_block":
-            rows = [row for row in read_events(connection, meta) if _is_wanted(row, wanted, before_id, span)]
+            rows = [row for row in read_events(connection, meta) if is_wanted(row, wanted, before_id, span)]
         else:
-            rows = _newest_of(read_block(connection, meta), limit, before_id, span)
+            rows = newest_of(read_block(connection, meta), limit, before_id, span)
         found = heapq.nlargest(limit, [*found, *rows], key=lambda row: row.id)
         if len(found) == limit:
             enough = max(above_id, found[-1].id)
@@ -69,8 +69,8 @@ def between(connection: apsw.Connection, device_id: int, since: int, until: int,
         if len(events) >= limit and meta.end < min(row.observed_at for row in events):
             break
         rows = [row for row in read_events(connection, meta) if since <= row.observed_at < until]
-        events = heapq.nlargest(limit, [*events, *rows], key=_place)
-    return sorted([*plain, *events], key=_place)[-limit:]
+        events = heapq.nlargest(limit, [*events, *rows], key=place_of)
+    return sorted([*plain, *events], key=place_of)[-limit:]
 
 
 def find(connection: apsw.Connection, message_id: int) -> Row | None:
@@ -163,26 +163,3 @@ def _tagged(
 ) -> Iterator[tuple[str, Meta]]:
     for meta in file.by_arrival(connection, table, device_id, before_id, span):
         yield table, meta
-
-
-def _newest_of(stretch: Stretch, limit: int, before_id: int, span: tuple[int, int]) -> list[Row]:
-    """The last messages of a block to arrive that are no events."""
-    wanted = (stretch.ids < before_id) & (stretch.times >= span[0]) & (stretch.times < span[1])
-    if stretch.events is not None:
-        wanted &= ~stretch.events
-    places = np.flatnonzero(wanted)
-    if len(places) > limit:
-        places = places[np.argsort(stretch.ids[places])[-limit:]]
-    return stretch.take(places).messages()
-
-
-def _is_wanted(row: Row, wanted: MessageFilter, before_id: int, span: tuple[int, int]) -> bool:
-    return (
-        row.id < before_id
-        and span[0] <= row.observed_at < span[1]
-        and (wanted.event_type is None or row.event_type == wanted.event_type)
-    )
-
-
-def _place(row: Row) -> tuple[int, int]:
-    return row.observed_at, row.id

@@ -10,11 +10,10 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from roost.telemetry.blocks import pieces as as_one
 from roost.telemetry.blocks.codec import DamagedBlock, decode
 from roost.telemetry.blocks.events import decode_events
+from roost.telemetry.blocks.selection import is_wanted, newest_of, place_of
 from roost.telemetry.blocks.stretch import Stretch
 from roost.telemetry.blocks.summaries import decode_summary
 from roost.telemetry.frames import Frame, Summary
@@ -51,8 +50,8 @@ async def recent(
 
     def rows_of(table: Table, meta: Meta, data: bytes) -> list[Row]:
         if table == "block":
-            return _newest_of(_decoded(meta, data, ()), limit, before_id, span)
-        return [row for row in _decoded_events(meta, data) if _is_wanted(row, wanted, before_id, span)]
+            return newest_of(_decoded(meta, data, ()), limit, before_id, span)
+        return [row for row in _decoded_events(meta, data) if is_wanted(row, wanted, before_id, span)]
 
     for month, table in product(months, tables):
         if month.last_id <= newest.enough:
@@ -98,7 +97,7 @@ async def between(connection: Any, device_id: int, since: int, until: int, limit
             break
         found += await _plain_between(connection, device_id, window, limit)
         found += await _events_between(connection, device_id, window, limit)
-    return heapq.nlargest(limit, found, key=_place)[::-1]
+    return heapq.nlargest(limit, found, key=place_of)[::-1]
 
 
 async def _plain_between(connection: Any, device_id: int, span: tuple[int, int], limit: int) -> list[Row]:
@@ -119,7 +118,7 @@ async def _events_between(connection: Any, device_id: int, span: tuple[int, int]
         if len(found) >= limit and meta.end < found[-1].observed_at:
             break
         rows = [row for row in await read_events(connection, meta) if span[0] <= row.observed_at < span[1]]
-        found = heapq.nlargest(limit, [*found, *rows], key=_place)
+        found = heapq.nlargest(limit, [*found, *rows], key=place_of)
     return found
 
 
@@ -240,26 +239,3 @@ def _naming(meta: Meta, what: str) -> Iterator[None]:
         message = f"{what} of device {meta.device_id} from {meta.start} to {meta.end} cannot be read: {error}"
         logger.error("%s See `roost telemetry verify`.", message)  # noqa: TRY400 - the sentence says it all
         raise LogUnavailable(message) from error
-
-
-def _newest_of(stretch: Stretch, limit: int, before_id: int, span: tuple[int, int]) -> list[Row]:
-    """The last messages of a block to arrive that are no events."""
-    wanted = (stretch.ids < before_id) & (stretch.times >= span[0]) & (stretch.times < span[1])
-    if stretch.events is not None:
-        wanted &= ~stretch.events
-    places = np.flatnonzero(wanted)
-    if len(places) > limit:
-        places = places[np.argsort(stretch.ids[places])[-limit:]]
-    return stretch.take(places).messages()
-
-
-def _is_wanted(row: Row, wanted: MessageFilter, before_id: int, span: tuple[int, int]) -> bool:
-    return (
-        row.id < before_id
-        and span[0] <= row.observed_at < span[1]
-        and (wanted.event_type is None or row.event_type == wanted.event_type)
-    )
-
-
-def _place(row: Row) -> tuple[int, int]:
-    return row.observed_at, row.id
