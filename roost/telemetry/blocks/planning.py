@@ -67,6 +67,20 @@ def cut(stretch: Stretch) -> Iterator[Stretch]:
             start = stop
 
 
+def seal_units(counts: Sequence[tuple[int, int]], most_rows: int) -> Iterator[list[int]]:
+    """Devices (of pairs with how many rows each has) that are sealed together: at most so many rows, or one device."""
+    unit: list[int] = []
+    rows = 0
+    for device_id, count in counts:
+        if unit and rows + count > most_rows:
+            yield unit
+            unit, rows = [], 0
+        unit.append(device_id)
+        rows += count
+    if unit:
+        yield unit
+
+
 class _Group(NamedTuple):
     """Rows `first` to before `stop`, and the blocks they fall into: `left` to before `right`, which may be none."""
 

@@ -20,7 +20,7 @@ from roost.telemetry import slices
 from roost.telemetry.blocks import events, file
 from roost.telemetry.blocks.codec import encode
 from roost.telemetry.blocks.file import Meta
-from roost.telemetry.blocks.planning import Place, cut, plan
+from roost.telemetry.blocks.planning import Place, cut, plan, seal_units
 from roost.telemetry.blocks.reads import read_block, read_events
 from roost.telemetry.blocks.stretch import Stretch, joined
 from roost.telemetry.blocks.summaries import encode_summary, summarise
@@ -92,7 +92,7 @@ def seal_slice(blocks: apsw.Connection, folder: Path, path: Path, now_ms: int) -
         done = file.sealed_devices(blocks, number)
         counts: list[Any] = head.execute("SELECT device_id, count(*) FROM head GROUP BY device_id").fetchall()
         left = [(device_id, count) for device_id, count in counts if device_id not in done]
-        for unit in _units(left):
+        for unit in seal_units(left, UNIT_ROWS):
             try:
                 total += _seal_unit(blocks, head, path, unit)
             except LogUnavailable as error:
@@ -107,19 +107,6 @@ def seal_slice(blocks: apsw.Connection, folder: Path, path: Path, now_ms: int) -
     with slices.writing(blocks):
         blocks.execute("DELETE FROM sealed WHERE slice = ?", (number,))
     return total
-
-
-def _units(counts: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    unit: list[int] = []
-    rows = 0
-    for device_id, count in counts:
-        if unit and rows + count > UNIT_ROWS:
-            yield unit
-            unit, rows = [], 0
-        unit.append(device_id)
-        rows += count
-    if unit:
-        yield unit
 
 
 def _seal_one_by_one(blocks: apsw.Connection, head: apsw.Connection, path: Path, unit: Sequence[int]) -> int:

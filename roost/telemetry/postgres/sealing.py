@@ -15,7 +15,7 @@ import numpy as np
 
 from roost.telemetry.blocks import events
 from roost.telemetry.blocks.codec import encode
-from roost.telemetry.blocks.planning import Place, cut, plan
+from roost.telemetry.blocks.planning import Place, cut, plan, seal_units
 from roost.telemetry.blocks.sealing import Sealed
 from roost.telemetry.blocks.stretch import Stretch, joined
 from roost.telemetry.blocks.summaries import encode_summary, summarise
@@ -98,7 +98,7 @@ async def _seal_devices(connections: Connections, part: Slice) -> tuple[int, Log
         counts = await connection.fetch(
             f"SELECT h.device_id, count(*) FROM {part.table} h WHERE {unsealed(part.number)} GROUP BY 1 ORDER BY 1"
         )
-    for unit in _units([(device_id, count) for device_id, count in counts if count <= LARGE_ROWS]):
+    for unit in seal_units([(device_id, count) for device_id, count in counts if count <= LARGE_ROWS], UNIT_ROWS):
         try:
             total += await _seal_unit(connections, part, unit)
         except _Damaged as error:
@@ -115,19 +115,6 @@ async def _seal_devices(connections: Connections, part: Slice) -> tuple[int, Log
             except _Damaged as error:
                 failure = error
     return total, failure
-
-
-def _units(counts: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    unit: list[int] = []
-    rows = 0
-    for device_id, count in counts:
-        if unit and rows + count > UNIT_ROWS:
-            yield unit
-            unit, rows = [], 0
-        unit.append(device_id)
-        rows += count
-    if unit:
-        yield unit
 
 
 class _Damaged(LogUnavailable):

@@ -327,15 +327,15 @@ async def test_what_is_pruned_while_it_is_sealed_does_not_come_back(
 ) -> None:
     log = await opened()
     await fill(log, 50)
-    units = sealing._units
+    units = planning.seal_units
 
-    def pruned_after_the_first(counts: list[tuple[int, int]]) -> Iterator[list[int]]:
-        for number, unit in enumerate(units(counts)):
+    def pruned_after_the_first(counts: list[tuple[int, int]], most_rows: int) -> Iterator[list[int]]:
+        for number, unit in enumerate(units(counts, most_rows)):
             if number == 1:
                 prune_folder(folder, NOW + 45)
             yield unit
 
-    monkeypatch.setattr(sealing, "_units", pruned_after_the_first)
+    monkeypatch.setattr(sealing, "seal_units", pruned_after_the_first)
     await asyncio.to_thread(sealing.seal_folder, folder, clock.ms)
     await log.let_go()
     assert await everything(log) == expected(50)[:5]
