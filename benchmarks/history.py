@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.cases import Pace
 from benchmarks.server import Owner, cpu_s, measured_server, register_fleet, register_owner, rss_mib, start_pinned
+from benchmarks.walks import random_walks
 from roost.core.clock import rfc3339_from_ms
 from roost.telemetry import slices
 from roost.telemetry.blocks import file
@@ -31,7 +32,6 @@ DAY_MS = 24 * 3600 * 1000
 WEEK_MS, YEAR_MS = 7 * DAY_MS, 365 * DAY_MS
 # At a hundred million points, this is a reading of each of five series every ten seconds.
 SHARE_OF_THE_YEAR = 0.158
-JITTER_MS = 50
 _BLOCKS_AT_ONCE = 64
 
 
@@ -77,10 +77,8 @@ def _fill(server: RoostServer, fleet: list[int], points: int, end: int) -> int:
 
 def _walks(rng: np.random.Generator, device_id: int, first_id: int, *, rows: int, span: int, end: int) -> Stretch:
     """Random walks with two decimals, at an even pace with jitter, the last just before `end`."""
-    step = span / rows
-    jitter = np.minimum(JITTER_MS, step / 3)
-    times = (end - span + (np.arange(rows) + 0.5) * step + rng.uniform(-jitter, jitter, rows)).astype(np.int64)
-    columns = {key: Column(np.round(20 + np.cumsum(rng.normal(0, 0.05, rows)), 2)) for key in KEYS}
+    times, walks = random_walks(rng, KEYS, rows=rows, span=span, end=end)
+    columns = {key: Column(values) for key, values in walks.items()}
     return Stretch(device_id, times, np.arange(first_id, first_id + rows), times + 20, None, columns)
 
 
