@@ -4,7 +4,6 @@
 lifespan.
 """
 
-import enum
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -56,6 +55,9 @@ from roost.devices.logs import DeviceLogs
 from roost.devices.placed import PlacedDevices
 from roost.devices.ports import NoPendingWork
 from roost.devices.presence import Presence
+from roost.devices.shadow import endpoints as shadow_endpoints
+from roost.devices.shadow.messages import CHANGED as SHADOW_CHANGED
+from roost.devices.shadow.service import Shadows
 from roost.devices.timers import Housekeeping
 from roost.live import endpoints as live_endpoints
 from roost.live.audit import SocketAudit
@@ -65,6 +67,8 @@ from roost.mqtt.audit import MqttAudit
 from roost.mqtt.directory import DeviceDirectory
 from roost.mqtt.reports import DeviceReports
 from roost.mqtt.server import MqttServer
+from roost.mqtt.shadow import ShadowFeed, on_shadow_changed
+from roost.mqtt.topics import SHADOW_DELTA
 from roost.mqtt.websocket import mqtt_websocket
 from roost.ops import endpoints as ops_endpoints
 from roost.ops import overview_endpoints
@@ -79,6 +83,7 @@ from roost.ops.sampling import Sampling
 from roost.ops.service import Host
 from roost.ops.tracing import TracedRequests, Tracing, tracing_for
 from roost.ops.traffic import Traffic, TrafficCounter
+from roost.parts import Part
 from roost.places import endpoints as place_endpoints
 from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
@@ -99,15 +104,6 @@ if TYPE_CHECKING:
     from roost.worker import Process
 
 Announce = Callable[[str], None]
-
-
-class Part(enum.Flag):
-    """What a process does. One does everything, unless `NATS_URL` lets several share the work."""
-
-    API = enum.auto()
-    MQTT = enum.auto()
-    WORKER = enum.auto()
-    EVERYTHING = API | MQTT | WORKER
 
 
 def create_app(
@@ -183,6 +179,7 @@ def _add_routes(app: FastAPI) -> None:
         transfer_files.router,
         retention_endpoints.router,
         device_endpoints.router,
+        shadow_endpoints.router,
         audit_endpoints.router,
         ops_endpoints.health_router,
         ops_endpoints.system_router,
@@ -294,14 +291,18 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     rooms.push_async_callback(state.identities.stop)
     offline_after_s = state.settings.device_offline_after_s
     state.presence = Presence(state.database, state.clock, state.bus, offline_after_s=offline_after_s)
-    state.device_logs = DeviceLogs(state.database, state.clock, state.bus, disk=state.disk)
+    state.device_logs = DeviceLogs(
+        state.database, state.clock, state.bus, kept_lines=state.settings.device_log_lines, disk=state.disk
+    )
+    state.shadows = Shadows(state.database, state.clock)
     state.devices_in_places = PlacedDevices()
     state.belongings = HomesAndDevices()
     state.device_admission = Admission(state.database, state.clock)
     state.pending_work = NoPendingWork()
     if state.process is not None:
         await state.process.share_presence(state.presence)
-    for room in (state.presence, state.device_logs, Housekeeping(state.database, state.clock)):
+    housekeeping = Housekeeping(state.database, state.clock, log_days=state.settings.device_log_days)
+    for room in (state.presence, state.device_logs, housekeeping):
         await room.start()
         rooms.push_async_callback(room.stop)
 
@@ -343,12 +344,14 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         presence=state.presence,
         device_logs=state.device_logs,
         bus=state.bus,
-        reports=DeviceReports(state.presence, state.device_logs),
+        reports=DeviceReports(state.presence, state.device_logs, state.shadows),
         directory=DeviceDirectory(state.database, state.store, state.presence),
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
         audit=MqttAudit(state.audit),
+        feeds={SHADOW_DELTA: ShadowFeed(state.shadows)},
     )
+    rooms.callback(state.bus.subscribe(SHADOW_CHANGED, on_shadow_changed(state.mqtt.tell_device)))
     sampling = await _start_operations(app, rooms)
     # A machine with several processes would be several times the same device.
     if settings.host_device and state.part == Part.EVERYTHING:
@@ -374,6 +377,7 @@ def _limiters(app: FastAPI) -> dict[str, RateLimiter]:
         "invitation": state.invitation_rate,
         "sign_in.start": state.credentials.sign_in_starts,
         "mqtt.failure": state.mqtt.authentication.failures,
+        "shadow.report": state.shadows.reports,
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.postgres_cluster import free_port
 from tests.waiting import wait_until
+from tests.warm_roost import QUICK_HASHES, Child, warm_roost
 
 ADMIN_EMAIL = "admin@example.org"
 ADMIN_PASSWORD = "Tall-Chimney-42"
@@ -22,7 +23,7 @@ _COMPLAINTS = re.compile(
     r"Traceback \(most recent call last\)|Task was destroyed|was never awaited|"
     r"exception was never retrieved|\w+Warning:"
 )
-_QUICK_HASHES = Path(__file__).parent / "quick_hashes"
+_INSTALLED = Path(sys.executable).parent / "roost"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
@@ -43,7 +44,7 @@ class RoostServer:
         *,
         measured: bool = False,
         command: str = "run",
-        program: Path = Path(sys.executable).parent / "roost",
+        program: Path = _INSTALLED,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -56,7 +57,7 @@ class RoostServer:
         self.admin_password = ADMIN_PASSWORD
         self._program = program
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Child | None = None
         self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
         if not measured:
             # Coverage makes a start twice as long; the servers that stay up long see nearly every line.
@@ -69,7 +70,7 @@ class RoostServer:
             "ROOST_ADMIN_EMAIL": self.admin_email,
             "ROOST_ADMIN_PASSWORD": self.admin_password,
             "ROOST_TELEMETRY_RATE": "0",
-            "PYTHONPATH": str(_QUICK_HASHES),
+            "PYTHONPATH": str(QUICK_HASHES),
             "PYTHONWARNINGS": "default",
             "PYTHONUNBUFFERED": "1",
         }
@@ -85,7 +86,7 @@ class RoostServer:
         return self.database_url.partition(":")[0].partition("+")[0]
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> "subprocess.Popen[bytes] | Child":
         """The running child process."""
         assert self._process is not None, "This server is not running."
         return self._process
@@ -117,6 +118,11 @@ class RoostServer:
     def launch(self) -> None:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
+            if self._can_be_warm:
+                self._process = warm_roost.launch(
+                    [self._command], cwd=self.folder, environment=self._environment, out=log.fileno(), err=log.fileno()
+                )
+                return
             self._process = subprocess.Popen(
                 [str(self._program), self._command],
                 stdin=subprocess.DEVNULL,
@@ -150,6 +156,8 @@ class RoostServer:
 
     def run_command(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run `roost <arguments>` with this server's environment and return how it went."""
+        if self._can_be_warm:
+            return warm_roost.run(arguments, cwd=self.folder, environment=self._environment, timeout_s=timeout_s)
         return subprocess.run(
             [str(self._program), *arguments],
             check=False,
@@ -175,6 +183,15 @@ class RoostServer:
         text = self.log_text(start)
         found = _COMPLAINTS.search(text)
         assert found is None, f"The server's log complains ({found[0]}):\n{text[max(0, found.start() - 2000) :][:6000]}"
+
+    @property
+    def _can_be_warm(self) -> bool:
+        """Whether a fork of the warm interpreter is the same as the command itself would be."""
+        return (
+            self._program == _INSTALLED
+            and "COVERAGE_PROCESS_CONFIG" not in self._environment
+            and self._environment["PYTHONPATH"] == str(QUICK_HASHES)
+        )
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from roost.app import Part
 from roost.cli.run import serve, with_flags
+from roost.parts import Part
 
 
 def api(**flags: Any) -> None:

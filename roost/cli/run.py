@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from roost.access.credentials.keys import signing_secret
-from roost.app import Part, create_app
 from roost.core import logging as logs
 from roost.core.database import sqlite_path
 from roost.core.settings import Settings
 from roost.migrations.runner import SchemaStatus, SchemaTooNew, migrate_at_start, read_status, refuse_unknown
 from roost.mqtt.connection import PACKET_LIMIT_BYTES
 from roost.mqtt.listening import listening_port, open_sockets, tls_context
+from roost.parts import Part
 from roost.telemetry.sqlite_log import in_use
 
 _GRACE_S = 5
@@ -53,12 +53,16 @@ def serve(part: Part, flags: dict[str, Any]) -> None:
     try:
         settings = read_settings({name: value for name, value in flags.items() if value is not None})
         sockets = _checked(settings, part)
+        migration = _begin_migration(settings)
     except CannotStart as reason:
         typer.echo(f"roost: {reason}", err=True)
         raise typer.Exit(2) from None
+    create_app = _load_application()
+    if migration is not None:
+        os.waitpid(migration, 0)
     logs.configure(settings.effective_log_level)
     _keep_one_heap()
-    server = _Server(settings, part)
+    server = _Server(settings, create_app(settings, part=part))
     try:
         server.run(sockets=sockets)
     except KeyboardInterrupt:
@@ -67,6 +71,16 @@ def serve(part: Part, flags: dict[str, Any]) -> None:
         raise typer.Exit(3)
     if not server.stopped_in_order:
         raise typer.Exit(1)
+
+
+def _load_application() -> Callable[..., Any]:
+    """`create_app`. Its import takes as long as the migrations of a first start, which go on beside it."""
+    # As in `roost.cli.main`: the collector would walk over what stays anyway.
+    gc.disable()
+    create_app: Callable[..., Any] = importlib.import_module("roost.app").create_app
+    gc.freeze()
+    gc.enable()
+    return create_app
 
 
 def _keep_one_heap() -> None:
@@ -89,12 +103,12 @@ def read_settings(flags: dict[str, Any]) -> Settings:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, settings: Settings, part: Part) -> None:
+    def __init__(self, settings: Settings, application: Any) -> None:
         self._settings = settings
         self.stopped_in_order = False
         super().__init__(
             uvicorn.Config(
-                create_app(settings, part=part),
+                application,
                 host=settings.host,
                 port=settings.port,
                 http="httptools",
@@ -150,9 +164,6 @@ def _checked(settings: Settings, part: Part) -> list[socket.socket]:
             for probe in _listen(settings.host, listening_port(settings), "MQTT", "--mqtt-port"):
                 probe.close()
         _check_alone(settings)
-        status = asyncio.run(_check_database(settings))
-        if not status.is_current:
-            _migrate_apart(settings)
         if settings.nats_url is not None:
             asyncio.run(_check_nats(settings, settings.nats_url))
     except CannotStart:
@@ -240,11 +251,14 @@ async def _check_nats(settings: Settings, url: str) -> None:
         await client.close()
 
 
-def _migrate_apart(settings: Settings) -> None:
-    """Migrate in a process of its own: the migration tool would stay in the hub's memory (10 MB) as long as it runs.
+def _begin_migration(settings: Settings) -> int | None:
+    """Migrate in a process of its own; returns its id, None when the database is current. Raises CannotStart.
 
-    If that fails the hub tries it once more itself, and says why it cannot.
+    The migration tool would stay in the hub's memory (10 MB) as long as it runs. If it fails the hub tries it once
+    more itself, and says why it cannot.
     """
+    if asyncio.run(_check_database(settings)).is_current:
+        return None
     child = os.fork()
     if child == 0:
         outcome = 1
@@ -253,7 +267,7 @@ def _migrate_apart(settings: Settings) -> None:
             outcome = 0
         finally:
             os._exit(outcome)
-    os.waitpid(child, 0)
+    return child
 
 
 async def reach(work: Callable[[], Awaitable[T]]) -> T:
