@@ -138,6 +138,12 @@ class Settings(BaseSettings):
     device_offline_after_s: float = Field(
         default=90, gt=0, le=86_400, description="Seconds of silence after which a device counts as offline."
     )
+    device_log_lines: int = Field(
+        default=1_000, ge=100, le=1_000_000, description="Lines of its log that are kept for each device, the newest."
+    )
+    device_log_days: int = Field(
+        default=30, ge=1, le=3_650, description="Days after which a line of a device's log ends."
+    )
     host_sample_interval_s: float = Field(
         default=10,
         ge=0.1,
@@ -172,6 +178,14 @@ class Settings(BaseSettings):
     )
     pairing_code_expire_s: int = Field(
         default=600, ge=1, le=600, description="Seconds that a pairing code is good for."
+    )
+
+    task_retention_days: int = Field(
+        default=90, ge=1, le=36_500, description="Days after which a task that has ended is forgotten."
+    )
+
+    bridges: bool = Field(
+        default=True, description="Whether owners may connect the hub to MQTT brokers of their choice."
     )
 
     archive: bool = Field(

@@ -181,6 +181,7 @@ def _read(request: Request, device: Device) -> DeviceRead:
         capabilities=device.capabilities,
         status=view.status,
         status_reason=view.reason,
+        status_cause=view.cause,
         last_seen_at=view.last_seen_at,
         claimed_at=device.claimed_at,
         created_at=device.created_at,

@@ -84,6 +84,7 @@ class Reception:
             device_uid=said.device_uid,
             name=said.device_uid,
             firmware_version=said.firmware_version,
+            firmware_at=now if said.firmware_version is not None else None,
             capabilities=said.capabilities or {},
             pairing_key_hash=said.pairing_key_hash,
             status="offline",
@@ -95,8 +96,8 @@ class Reception:
 
     def _note(self, session: AsyncSession, device: Device, said: HelloIn) -> None:
         now = self._clock.now()
-        if said.firmware_version is not None:
-            device.firmware_version = said.firmware_version
+        if said.firmware_version not in {None, device.firmware_version}:
+            device.firmware_version, device.firmware_at = said.firmware_version, now
         if said.capabilities is not None:
             device.capabilities = said.capabilities
         if device.claimed_at is None:

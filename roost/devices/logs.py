@@ -6,23 +6,24 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from roost.core import outbox
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.disk import DiskGuard, Room
-from roost.devices.messages import DELETED
+from roost.devices.messages import DELETED, LOGS_WRITTEN
 from roost.devices.models import Device, DeviceLog, LogLevel
 
 LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 LONGEST_MESSAGE = 2000
-KEPT_LINES = 1000
 
+_KEPT_LINES = 1000
 _LINES_A_MINUTE = 120
 _QUEUE_LIMIT = 10_000
 _GATHER_S = 0.2
@@ -31,6 +32,8 @@ _STOP_PATIENCE_S = 5.0
 _BATCH = 500
 # Old lines are cleared away after so many new ones, not after each.
 _TRIM_EVERY = 100
+# So many outdated lines end in one transaction; others want to write, too.
+_FORGET_AT_ONCE = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class LogLine:
     device_id: int
+    received_at: datetime
     observed_at: datetime
     level: str
     source: str
@@ -54,7 +58,7 @@ class _Minute:
 
 
 class DeviceLogs:
-    """Lines from anywhere, written in batches; at most 120 a minute and the newest 1,000 are kept for each device.
+    """Lines from anywhere, written in batches; at most 120 a minute, and the newest are kept for each device.
 
     Lines beyond the limit are counted, and the count becomes a line of its own in the next minute, so that nobody
     takes a quiet log for a healthy device.
@@ -67,13 +71,15 @@ class DeviceLogs:
         bus: Bus,
         *,
         lines_a_minute: int = _LINES_A_MINUTE,
+        kept_lines: int = _KEPT_LINES,
         disk: DiskGuard | None = None,
     ) -> None:
-        """`disk`: while it is nearly full, no line is taken."""
+        """`kept_lines` of each device are kept. `disk`: while it is nearly full, no line is taken."""
         self._database = database
         self._disk = disk
         self._clock = clock
         self._lines_a_minute = lines_a_minute
+        self._kept_lines = kept_lines
         self._queue: deque[LogLine] = deque()
         self._minutes: dict[int, _Minute] = {}
         self._untrimmed: dict[int, int] = {}
@@ -95,7 +101,7 @@ class DeviceLogs:
         if not self._may_write(device_id, now):
             return False
         text = message.replace("\x00", "")[:LONGEST_MESSAGE]
-        self._queue.append(LogLine(device_id, at or now, level if level in LEVELS else "info", source, text))
+        self._queue.append(LogLine(device_id, now, at or now, level if level in LEVELS else "info", source, text))
         self._wake.set()
         return True
 
@@ -148,7 +154,7 @@ class DeviceLogs:
                 text = (
                     f"{minute.left_out} more lines were left out: a device may write {self._lines_a_minute} a minute."
                 )
-                self._queue.append(LogLine(device_id, now, "warning", "hub", text))
+                self._queue.append(LogLine(device_id, now, now, "warning", "hub", text))
             if len(self._minutes) > _QUEUE_LIMIT:
                 self._minutes.clear()
             minute = self._minutes[device_id] = _Minute(now_ms)
@@ -175,13 +181,14 @@ class DeviceLogs:
                 self._wake.set()
 
     async def _store(self, session: AsyncSession, lines: Sequence[LogLine]) -> None:
-        ids = {line.device_id for line in lines}
+        about = {line.device_id for line in lines}
         # Locked against deletion where rows can be: a line about a device that is going must not fail the others.
-        query = select(Device.id).where(Device.id.in_(ids)).order_by(Device.id)
+        query = select(Device.id).where(Device.id.in_(about)).order_by(Device.id)
         known = set((await session.scalars(query.with_for_update(read=True, key_share=True))).all())
         rows: list[dict[str, Any]] = [
             {
                 "device_id": line.device_id,
+                "received_at": line.received_at,
                 "observed_at": line.observed_at,
                 "level": line.level,
                 "source": line.source,
@@ -191,7 +198,8 @@ class DeviceLogs:
             if line.device_id in known
         ]
         if rows:
-            await session.execute(insert(DeviceLog), rows)
+            ids = await session.scalars(insert(DeviceLog).returning(DeviceLog.id), rows)
+            outbox.add(session, LOGS_WRITTEN, {"ids": sorted(ids)})
         for row in rows:
             self._untrimmed[row["device_id"]] = self._untrimmed.get(row["device_id"], 0) + 1
         for device_id in known:
@@ -204,8 +212,15 @@ class DeviceLogs:
             select(DeviceLog.id)
             .where(DeviceLog.device_id == device_id)
             .order_by(DeviceLog.id.desc())
-            .offset(KEPT_LINES - 1)
+            .offset(self._kept_lines - 1)
             .limit(1)
             .scalar_subquery()
         )
         await session.execute(delete(DeviceLog).where(DeviceLog.device_id == device_id, DeviceLog.id < oldest_kept))
+
+
+async def forget_old_lines(session: AsyncSession, now: datetime, kept_days: int) -> bool:
+    """Delete lines that came more than so many days ago, at most 5,000; whether there may be more."""
+    old = select(DeviceLog.id).where(DeviceLog.received_at < now - timedelta(days=kept_days)).limit(_FORGET_AT_ONCE)
+    gone = await session.execute(delete(DeviceLog).where(DeviceLog.id.in_(old)).returning(DeviceLog.id))
+    return len(gone.all()) == _FORGET_AT_ONCE

@@ -12,6 +12,8 @@ DELETED = "device.deleted"
 RELEASED = "device.released"
 TOKEN_REVOKED = "device.token_revoked"  # noqa: S105 - the name of an event
 STATUS_CHANGED = "device.status_changed"
+# Says `{"ids": […]}` of lines in the devices' logs. Not below `device.`, whose events are about one device each.
+LOGS_WRITTEN = "device_logs.written"
 
 # Those after which what is remembered about a device no longer holds.
 DEVICE_EVENTS = frozenset({CREATED, UPDATED, PAIRED, DELETED, RELEASED, TOKEN_REVOKED})
@@ -33,6 +35,7 @@ def status_changed(
     since: datetime,
     last_seen_at: datetime | None,
     reason: str | None,
+    cause: str | None,
 ) -> dict[str, Any]:
     """The body of `device.status_changed`; times are RFC 3339."""
     return {
@@ -43,4 +46,5 @@ def status_changed(
         "since": rfc3339(since),
         "last_seen_at": rfc3339(last_seen_at) if last_seen_at else None,
         "reason": reason,
+        "cause": cause,
     }

@@ -51,11 +51,14 @@ class Device(Base):
     home_id: Mapped[int | None] = mapped_column(ForeignKey(Home.id, ondelete="SET NULL"))
     room_id: Mapped[int | None] = mapped_column(ForeignKey(Room.id, ondelete="SET NULL"))
     firmware_version: Mapped[str | None] = mapped_column(String(64))
+    # Since when it has run this version, as far as it told.
+    firmware_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     capabilities: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     pairing_key_hash: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16), default="offline")
     status_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status_reason: Mapped[str | None] = mapped_column(String(200))
+    status_cause: Mapped[str | None] = mapped_column(String(16))
     last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     hello_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     claimed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -122,13 +125,20 @@ class PairingCode(Base):
 
 
 class DeviceLog(Base):
-    """A line that a device wrote, or that the hub wrote about it (`source`)."""
+    """A line that a device wrote, or that the hub wrote about it (`source`).
+
+    Lines end by `received_at`, the hub's clock: a device that is wrong about the year keeps its lines no longer.
+    """
 
     __tablename__ = "device_logs"
-    __table_args__ = (Index("ix_device_logs_device_id_id", "device_id", "id"),)
+    __table_args__ = (
+        Index("ix_device_logs_device_id_id", "device_id", "id"),
+        Index("ix_device_logs_received_at", "received_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     device_id: Mapped[int] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"))
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     observed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     level: Mapped[LogLevel] = mapped_column(String(8))
     source: Mapped[str] = mapped_column(String(16))

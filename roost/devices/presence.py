@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +18,7 @@ from roost.devices.models import Device
 from roost.devices.presence_record import (
     OFFLINE,
     ONLINE,
+    Cause,
     Change,
     News,
     Recorded,
@@ -57,6 +58,7 @@ class PresenceView:
     since: datetime | None
     reason: str | None
     transports: tuple[str, ...] = ()
+    cause: Cause | None = None
 
 
 class Presence:
@@ -103,7 +105,7 @@ class Presence:
         state.connections[transport] = state.connections.get(transport, 0) + 1
         state.reason = f"Connected over {_spoken(transport)}."
 
-    def disconnected(self, device_id: int, reason: str, transport: str = "mqtt") -> None:
+    def disconnected(self, device_id: int, reason: str, transport: str = "mqtt", *, cause: Cause = "lost") -> None:
         """A connection ended; `reason` is a sentence for the device's owner."""
         state = self._present.get(device_id)
         if state is None:
@@ -114,7 +116,7 @@ class Presence:
         else:
             state.connections.pop(transport, None)
         if not state.connections:
-            self._leave(device_id, reason)
+            self._leave(device_id, reason, cause)
 
     def reported(self, device_id: int, status: str, detail: str | None) -> None:
         """The device says itself how it is: `online`, `offline` before it sleeps, `updating`, `error` and so on."""
@@ -122,7 +124,7 @@ class Presence:
         reason = (detail or f"The device reported {status}.")[:LONGEST_REASON]
         if status == OFFLINE:
             self.seen(device_id, now_ms)
-            self._leave(device_id, reason)
+            self._leave(device_id, reason, "reported")
             return
         self._left.pop(device_id, None)
         self.seen(device_id, now_ms)
@@ -170,6 +172,7 @@ class Presence:
             from_ms(state.since_ms),
             state.reason,
             tuple(sorted(state.connections)),
+            state.cause,
         )
 
     def view_of(self, device: Device) -> PresenceView:
@@ -177,12 +180,13 @@ class Presence:
         if device.id in self._present or device.id in self._left:
             view = self.view(device.id)
             if device.status == view.status and device.status_since is not None:
-                return PresenceView(view.status, view.last_seen_at, device.status_since, view.reason, view.transports)
+                return replace(view, since=device.status_since)
             return view
-        reason = device.status_reason
+        reason, cause = device.status_reason, device.status_cause
         if device.last_seen_at is None and reason is None:
-            reason = NEVER_HEARD
-        return PresenceView(device.status, device.last_seen_at, device.status_since, reason)
+            reason, cause = NEVER_HEARD, "never_heard"
+        since = device.status_since
+        return PresenceView(device.status, device.last_seen_at, since, reason, cause=cast("Cause | None", cause))
 
     async def settled(self) -> None:
         """Return when every change so far is in the database and published; at once when there is none.
@@ -259,13 +263,13 @@ class Presence:
         self._present[device_id] = State(ONLINE, at_ms, "It is sending.", at_ms)
         self._change(device_id)
 
-    def _leave(self, device_id: int, reason: str) -> None:
+    def _leave(self, device_id: int, reason: str, cause: Cause) -> None:
         state = self._present.pop(device_id, None)
         if state is None:
             return
         state.last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
         state.status, state.reason, state.since_ms = OFFLINE, reason[:LONGEST_REASON], self._clock.now_ms()
-        state.told = False
+        state.cause, state.told = cause, False
         state.connections.clear()
         self._left[device_id] = state
         self._change(device_id)
@@ -328,12 +332,12 @@ class Presence:
         if news is News.ADOPT:
             self._left.pop(device_id, None)
             self._present[device_id] = state
-            state.status, state.reason = recorded.status, recorded.reason
+            state.status, state.reason, state.cause = recorded.status, recorded.reason, recorded.cause
             state.last_seen_ms = max(state.last_seen_ms, recorded.last_seen_ms)
         if news is not News.WRITE:
             return None
         last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0), recorded.last_seen_ms)
-        return Change(recorded, state.status, state.since_ms, state.reason, last_seen_ms)
+        return Change(recorded, state.status, state.since_ms, state.reason, state.cause, last_seen_ms)
 
     async def _watch(self) -> None:
         """Every few seconds: who fell silent; every 15: when each was last seen."""
@@ -384,7 +388,7 @@ class Presence:
     def _retire_silent(self, now_ms: int) -> None:
         silent_since_ms = now_ms - self._offline_after_ms
         for device_id in self._silent(now_ms):
-            self._leave(device_id, f"Nothing was heard from it for {self._offline_after_s:g} s.")
+            self._leave(device_id, f"Nothing was heard from it for {self._offline_after_s:g} s.", "silent")
         for device_id, state in list(self._left.items()):
             if state.since_ms < silent_since_ms and device_id not in self._changed:
                 del self._left[device_id]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +15,14 @@ from roost.devices.models import Device
 
 OFFLINE = "offline"
 ONLINE = "online"
+
+Cause = Literal["never_heard", "goodbye", "reported", "will", "keep_alive", "lost", "silent", "closed", "released"]
+"""Why a device is offline, for programs; the reason says it in words.
+
+It was never heard; it disconnected, or said itself that it goes; its connection was lost and it had left a will for
+that; nothing came within the keep-alive time; the connection was lost; without one, it was silent for too long; the hub
+ended the connection; it was released.
+"""
 
 
 @dataclass(slots=True)
@@ -29,6 +37,8 @@ class State:
     judged_from_ms: int = 0
     # The device said so itself, so that merely hearing from it again changes nothing.
     told: bool = False
+    # Why it is offline; None while it is there.
+    cause: Cause | None = None
     # Open connections by transport.
     connections: dict[str, int] = field(default_factory=dict)
 
@@ -43,6 +53,7 @@ class Recorded:
     status: str
     since_ms: int | None
     reason: str | None
+    cause: Cause | None
     last_seen_ms: int
 
 
@@ -54,6 +65,7 @@ class Change:
     status: str
     since_ms: int
     reason: str | None
+    cause: Cause | None
     last_seen_ms: int
 
 
@@ -73,6 +85,7 @@ _COLUMNS = (
     Device.status,
     Device.status_since,
     Device.status_reason,
+    Device.status_cause,
     Device.last_seen_at,
 )
 _WRITE = (
@@ -82,6 +95,7 @@ _WRITE = (
         status=bindparam("to_status"),
         status_since=bindparam("since"),
         status_reason=bindparam("reason"),
+        status_cause=bindparam("cause"),
         last_seen_at=bindparam("seen"),
     )
 )
@@ -124,6 +138,7 @@ async def write_changes(session: AsyncSession, changes: Sequence[Change]) -> Non
             "to_status": change.status,
             "since": from_ms(change.since_ms),
             "reason": change.reason,
+            "cause": change.cause,
             "seen": from_ms(change.last_seen_ms),
         }
         for change in changes
@@ -149,6 +164,7 @@ def _event(change: Change) -> dict[str, object]:
         since=from_ms(change.since_ms),
         last_seen_at=from_ms(change.last_seen_ms),
         reason=change.reason,
+        cause=change.cause,
     )
 
 
@@ -160,5 +176,6 @@ def _recorded(row: Row[*tuple[Any, ...]]) -> Recorded:
         row.status,
         to_ms(row.status_since) if row.status_since is not None else None,
         row.status_reason,
+        row.status_cause,
         to_ms(row.last_seen_at) if row.last_seen_at is not None else 0,
     )

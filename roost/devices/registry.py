@@ -98,7 +98,7 @@ async def change(
 
 async def note_firmware(session: AsyncSession, clock: Clock, device: Device, firmware_version: str) -> None:
     """What a device says about its firmware, outside of a hello."""
-    device.firmware_version = firmware_version
+    device.firmware_version, device.firmware_at = firmware_version, clock.now()
     device.updated_at = clock.now()
     outbox.add(session, UPDATED, device_event(device.id, device.organization_id))
 
@@ -109,7 +109,8 @@ async def release(session: AsyncSession, device: Device, now: datetime) -> None:
         await session.execute(delete(table).where(table.device_id == device.id))
     was = device.status
     device.claimed_at = device.pairing_key_hash = device.hello_at = None
-    device.status, device.status_since, device.status_reason = "offline", now, _RELEASED
+    device.status, device.status_since = "offline", now
+    device.status_reason, device.status_cause = _RELEASED, "released"
     device.updated_at = now
     outbox.add(session, RELEASED, device_event(device.id, device.organization_id))
     if was != "offline":
@@ -121,6 +122,7 @@ async def release(session: AsyncSession, device: Device, now: datetime) -> None:
             since=now,
             last_seen_at=device.last_seen_at,
             reason=_RELEASED,
+            cause="released",
         )
         outbox.add(session, STATUS_CHANGED, event)
 

@@ -1,14 +1,15 @@
 """What devices say about themselves, and what their owners read of it."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query
 from starlette.requests import Request
 
 from roost.access.principals import UserPrincipal
-from roost.core.database import Database
-from roost.core.errors import Conflict, Forbidden, NotFound, TooMany
+from roost.core.clock import from_ms, parse_time
+from roost.core.errors import Conflict, Forbidden, Invalid, TooMany
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
@@ -20,7 +21,8 @@ from roost.devices.models import Device, LogLevel
 from roost.devices.placement import WRITE
 from roost.devices.ports import PendingWork
 from roost.devices.presence import Presence
-from roost.devices.repository import find_own, get_device, list_logs, no_device
+from roost.devices.reach import check_own, ensure_visible
+from roost.devices.repository import LogFilter, find_own, list_logs
 from roost.devices.schemas import (
     LOG_LINES_LIMIT,
     Heartbeat,
@@ -37,6 +39,34 @@ router = APIRouter(tags=["devices"])
 
 Reader = Annotated[DeviceIdentity | UserPrincipal, device_or_user("devices:read")]
 Writer = Annotated[DeviceIdentity | UserPrincipal, device_or_user(WRITE)]
+_TIME = "RFC 3339 or integer milliseconds since 1970, by the device's clock."
+
+
+def _wanted_lines(
+    level: Annotated[LogLevel | None, Query(description="This level and the more serious ones.")] = None,
+    source: Annotated[Literal["device", "hub"] | None, Query(description="Who wrote it.")] = None,
+    q: Annotated[
+        str | None, Query(min_length=1, max_length=120, description="Part of the text, in either case.")
+    ] = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=40, description=f"Start, included; {_TIME}")] = None,
+    to: Annotated[str | None, Query(max_length=40, description=f"End, not included; {_TIME}")] = None,
+) -> LogFilter:
+    levels = LEVELS[LEVELS.index(level) :] if level is not None else None
+    return LogFilter(levels, source, q, _moment(from_, "from"), _moment(to, "to"))
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        # A plus sign that was not encoded arrives as a space.
+        return from_ms(parse_time(text.replace(" ", "+")))
+    except ValueError:
+        detail = f"`{name}` must be {_TIME}"
+        raise Invalid(detail, errors=[{"pointer": f"/query/{name}", "detail": detail}]) from None
+
+
+WantedLines = Annotated[LogFilter, Depends(_wanted_lines)]
 LogLines = Annotated[list[LogLineIn], Body(min_length=1, max_length=LOG_LINES_LIMIT)]
 
 
@@ -44,7 +74,7 @@ LogLines = Annotated[list[LogLineIn], Body(min_length=1, max_length=LOG_LINES_LI
 async def who_am_i(request: Request, identity: CurrentDevice) -> WhoAmI:
     """The device itself, as the hub knows it."""
     state = request.app.state
-    device = await _own(state.database, identity, identity.device_id)
+    device = await ensure_visible(state.database, identity, identity.device_id)
     return WhoAmI(
         device_id=device.id,
         device_uid=device.device_uid,
@@ -67,7 +97,7 @@ async def send_heartbeat(
     state = request.app.state
     presence: Presence = state.presence
     work: PendingWork = state.pending_work
-    device = await _visible(state.database, caller, device_id)
+    device = await ensure_visible(state.database, caller, device_id)
     if isinstance(caller, UserPrincipal):
         if not caller.can(WRITE, device.organization_id, device.home_id):
             raise Forbidden(f"You may look at device {device_id}, but not change it.", code="missing_scope")
@@ -96,7 +126,7 @@ async def send_heartbeat(
 async def read_device_status(request: Request, caller: Reader, device_id: RowId) -> StatusOut:
     """Whether the device is there, since when, and why not."""
     state = request.app.state
-    return _status(state.presence, await _visible(state.database, caller, device_id))
+    return _status(state.presence, await ensure_visible(state.database, caller, device_id))
 
 
 @router.post("/devices/{device_id}/status", responses=problem_responses(401, 404))
@@ -105,32 +135,26 @@ async def report_device_status(
 ) -> StatusOut:
     """The device says how it is, `offline` before it goes to sleep included."""
     state = request.app.state
-    _check_own(identity, device_id)
+    check_own(identity, device_id)
     state.presence.reported(device_id, report.status, report.detail)
     await state.presence.settled()
-    return _status(state.presence, await _own(state.database, identity, device_id))
+    return _status(state.presence, await ensure_visible(state.database, identity, device_id))
 
 
 @router.get("/devices/{device_id}/logs", responses=problem_responses(400, 401, 403, 404))
 async def read_device_logs(
-    request: Request,
-    caller: Reader,
-    device_id: RowId,
-    page: Page,
-    level: Annotated[LogLevel | None, Query(description="This level and the more serious ones.")] = None,
+    request: Request, caller: Reader, device_id: RowId, page: Page, wanted: WantedLines
 ) -> list[LogLineOut]:
-    """What the device wrote, and what the hub wrote about it, newest first; the newest 1,000 lines are kept."""
+    """What the device wrote, and what the hub wrote about it, the last to come first."""
     state = request.app.state
-    await _visible(state.database, caller, device_id)
-    levels = LEVELS[LEVELS.index(level) :] if level is not None else None
+    await ensure_visible(state.database, caller, device_id)
     async with state.database.read() as session:
-        lines = await list_logs(
-            session, device_id, levels=levels, before_id=page.after_id or None, limit=page.limit + 1
-        )
+        lines = await list_logs(session, device_id, wanted, before_id=page.after_id or None, limit=page.limit + 1)
     return [
         LogLineOut(
             id=line.id,
             timestamp=line.observed_at,
+            received_at=line.received_at,
             level=line.level,
             source=line.source,
             message=line.message,
@@ -144,7 +168,7 @@ async def write_device_logs(
     request: Request, identity: CurrentDevice, device_id: RowId, lines: LogLineIn | LogLines
 ) -> LogsAccepted:
     """One line or up to 100, all or none. They are on disk when the answer comes."""
-    _check_own(identity, device_id)
+    check_own(identity, device_id)
     logs: DeviceLogs = request.app.state.device_logs
     batch: Sequence[LogLineIn] = lines if isinstance(lines, list) else [lines]
     logs.ensure_room()
@@ -164,28 +188,6 @@ def _status(presence: Presence, device: Device) -> StatusOut:
         since=view.since,
         last_seen_at=view.last_seen_at,
         reason=view.reason,
+        cause=view.cause,
         transports=list(view.transports),
     )
-
-
-async def _visible(database: Database, caller: DeviceIdentity | UserPrincipal, device_id: int) -> Device:
-    if isinstance(caller, DeviceIdentity):
-        _check_own(caller, device_id)
-        return await _own(database, caller, device_id)
-    async with database.read() as session:
-        return await get_device(session, caller, device_id)
-
-
-async def _own(database: Database, identity: DeviceIdentity, device_id: int) -> Device:
-    async with database.read() as session:
-        device = await find_own(session, identity.device_id)
-    if device is None:
-        raise no_device(device_id)
-    return device
-
-
-def _check_own(identity: DeviceIdentity, device_id: int) -> None:
-    if identity.device_id != device_id:
-        raise NotFound(
-            f"This token belongs to device {identity.device_id}, not to {device_id}.", code="device_not_found"
-        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Select, func, or_, select, tuple_
@@ -24,6 +25,9 @@ class DeviceFilter:
     type: str | None = None
     tag: str | None = None
     words: str | None = None
+    firmware_version: str | None = None
+    # Only those that somebody holds now, neither released nor retired.
+    claimed: bool = False
 
 
 def _visible(principal: UserPrincipal, scope: str) -> Select[Device]:
@@ -64,6 +68,10 @@ def _matching(query: Select[Device], wanted: DeviceFilter) -> Select[Device]:
         query = query.where(Device.status == wanted.status)
     if wanted.type is not None:
         query = query.where(Device.type == wanted.type)
+    if wanted.firmware_version is not None:
+        query = query.where(Device.firmware_version == wanted.firmware_version)
+    if wanted.claimed:
+        query = query.where(Device.claimed_at.is_not(None), Device.retired_at.is_(None))
     if wanted.tag is not None:
         tagged = select(DeviceTag.device_id).where(DeviceTag.tag == wanted.tag)
         query = query.where(Device.id.in_(tagged))
@@ -108,13 +116,32 @@ async def find_code(session: AsyncSession, device_id: int) -> PairingCode | None
     return await session.scalar(select(PairingCode).where(PairingCode.device_id == device_id).with_for_update())
 
 
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which lines are wanted; None = any. `words` are looked for in either case; times are those of the device."""
+
+    levels: Sequence[str] | None = None
+    source: str | None = None
+    words: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 async def list_logs(
-    session: AsyncSession, device_id: int, *, levels: Sequence[str] | None, before_id: int | None, limit: int
+    session: AsyncSession, device_id: int, wanted: LogFilter, *, before_id: int | None, limit: int
 ) -> Sequence[DeviceLog]:
-    """Lines of one device, newest first."""
+    """Lines of one device, the last to come first."""
     query = select(DeviceLog).where(DeviceLog.device_id == device_id).order_by(DeviceLog.id.desc()).limit(limit)
-    if levels is not None:
-        query = query.where(DeviceLog.level.in_(levels))
+    if wanted.levels is not None:
+        query = query.where(DeviceLog.level.in_(wanted.levels))
+    if wanted.source is not None:
+        query = query.where(DeviceLog.source == wanted.source)
+    if wanted.words is not None:
+        query = query.where(func.lower(DeviceLog.message).contains(wanted.words.lower(), autoescape=True))
+    if wanted.since is not None:
+        query = query.where(DeviceLog.observed_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(DeviceLog.observed_at < wanted.until)
     if before_id is not None:
         query = query.where(DeviceLog.id < before_id)
     return (await session.scalars(query)).all()

@@ -10,6 +10,7 @@ from roost.core.clock import from_ms, parse_time, rfc3339
 from roost.core.ids import RowId
 from roost.devices.logs import LONGEST_MESSAGE
 from roost.devices.models import LogLevel
+from roost.devices.presence_record import Cause
 
 CAPABILITIES_LIMIT_BYTES = 16 * 1024
 LOG_LINES_LIMIT = 100
@@ -145,6 +146,7 @@ class DeviceRead(BaseModel):
     capabilities: dict[str, Any]
     status: str
     status_reason: str | None = Field(description="Why the device has this status, in a sentence.")
+    status_cause: Cause | None = Field(description="Why it is offline, for programs; null while it is there.")
     last_seen_at: Time | None
     claimed_at: Time | None
     created_at: Time
@@ -218,6 +220,7 @@ class StatusOut(BaseModel):
     since: Time | None
     last_seen_at: Time | None
     reason: str | None = Field(description="Why, in a sentence.")
+    cause: Cause | None = Field(description="Why it is offline, for programs; null while it is there.")
     transports: list[str] = Field(description="The kinds of connection that stand at this moment.")
 
 
@@ -233,7 +236,8 @@ class LogsAccepted(BaseModel):
 
 class LogLineOut(BaseModel):
     id: int
-    timestamp: Time
+    timestamp: Time = Field(description="When it was written, by the device's clock if it sent one.")
+    received_at: Time = Field(description="When the hub got it.")
     level: LogLevel
     source: str = Field(description="`device` when the device wrote it, `hub` when the hub did.")
     message: str

@@ -1,4 +1,4 @@
-"""What happens by itself: unclaimed devices are forgotten, rotated tokens end."""
+"""What happens by itself: unclaimed devices are forgotten, rotated tokens and old lines of logs end."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.devices.credentials import end_expired
 from roost.devices.joining import forget_unclaimed
+from roost.devices.logs import forget_old_lines
 
 _EVERY_S = 30.0
 _STOP_PATIENCE_S = 5.0
@@ -18,9 +19,10 @@ logger = logging.getLogger(__name__)
 class Housekeeping:
     """Clears away, every half minute, what time has ended."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, log_days: int) -> None:
         self._database = database
         self._clock = clock
+        self._log_days = log_days
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -30,6 +32,10 @@ class Housekeeping:
         async with self._turn, self._database.write() as session:
             await end_expired(session, now)
             await forget_unclaimed(session, now)
+        more = True
+        while more:
+            async with self._turn, self._database.write() as session:
+                more = await forget_old_lines(session, now, self._log_days)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="device-housekeeping")

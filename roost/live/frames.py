@@ -43,6 +43,7 @@ class StatusFrame(msgspec.Struct, tag_field="type", tag="status", gc=False):
     since: str | None
     last_seen_at: str | None
     reason: str | None
+    cause: str | None
 
 
 class DroppedFrame(msgspec.Struct, tag_field="type", tag="dropped", gc=False):

@@ -7,6 +7,7 @@ import roost.access.organizations.models
 import roost.core.idempotency
 import roost.core.outbox
 import roost.devices.models
+import roost.devices.shadow.models
 import roost.ops.models
 import roost.places.models
 import roost.telemetry.retention.models  # noqa: F401 - imported for its tables, as the others

@@ -75,6 +75,7 @@ class DeviceDirectory:
                 "since": rfc3339(view.since) if view.since else None,
                 "last_seen_at": rfc3339(view.last_seen_at) if view.last_seen_at else None,
                 "reason": view.reason,
+                "cause": view.cause,
             }
         )
 

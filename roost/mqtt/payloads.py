@@ -40,6 +40,7 @@ class LiveStatus(msgspec.Struct, gc=False):
     since: str | None
     last_seen_at: str | None
     reason: str | None
+    cause: str | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -73,4 +74,4 @@ def readings_payload(readings: list[Reading]) -> bytes:
 
 def status_payload(event: dict[str, Any]) -> bytes:
     """What `device.status_changed` says; times are RFC 3339 already."""
-    return _encode(LiveStatus(event["status"], event["since"], event["last_seen_at"], event["reason"]))
+    return _encode(LiveStatus(event["status"], event["since"], event["last_seen_at"], event["reason"], event["cause"]))

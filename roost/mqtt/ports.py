@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from roost.access.principals import UserPrincipal
 from roost.devices.identities import DeviceIdentity
+from roost.devices.presence_record import Cause
 from roost.mqtt.reasons import Reason, SignInError
 from roost.telemetry.ingest import Sink
 from roost.telemetry.messages import Committed
@@ -62,7 +63,7 @@ class PresenceBook(Protocol):
 
     def connected(self, device_id: int, transport: str) -> None: ...
 
-    def disconnected(self, device_id: int, reason: str) -> None: ...
+    def disconnected(self, device_id: int, reason: str, *, cause: Cause) -> None: ...
 
 
 class DeviceLog(Protocol):
@@ -77,6 +78,8 @@ class Reports(Protocol):
     async def status(self, device: DeviceIdentity, body: bytes) -> None: ...
 
     async def logs(self, device: DeviceIdentity, body: bytes) -> None: ...
+
+    async def shadow(self, device: DeviceIdentity, body: bytes) -> None: ...
 
 
 class Auditor(Protocol):
@@ -104,6 +107,27 @@ class Directory(Protocol):
 
     async def last(self, device: DeviceIdentity, leaf: str) -> bytes | None:
         """The newest payload of a live topic, None if there is none yet."""
+        ...
+
+
+class Heard(Protocol):
+    """A device's filter on one of its own topics."""
+
+    @property
+    def told(self) -> int:
+        """How often something was sent to it by the way."""
+        ...
+
+    def send(self, payload: bytes, *, retain: bool = True) -> bool:
+        """Send one message; False when the device is gone, too slow, or takes no packet of this length."""
+        ...
+
+
+class DeviceFeed(Protocol):
+    """What waits for a device on one of its own topics."""
+
+    async def subscribed(self, device: DeviceIdentity, listening: Heard) -> None:
+        """The device listens from now on, or was too slow for something and has caught up: send what waits."""
         ...
 
 

@@ -13,7 +13,7 @@ from roost.mqtt.connection import WAITING
 from roost.mqtt.ports import Auditor, DeviceLog, Reports
 from roost.mqtt.reasons import ProtocolError, Reason, TopicError
 from roost.mqtt.session import TOPIC_ALIAS_MAXIMUM, Session
-from roost.mqtt.topics import INGESTED, LOGS, STATUS, published_kind
+from roost.mqtt.topics import INGESTED, LOGS, SHADOW_REPORTED, STATUS, published_kind
 from roost.telemetry.refusals import Refusal, unavailable
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Publisher:
         audit: Auditor,
     ) -> None:
         self._device_logs = device_logs
-        self._reports = reports
+        self._reports = {STATUS: reports.status, LOGS: reports.logs, SHADOW_REPORTED: reports.shadow}
         self._run = run
         self._audit_rate = audit_rate
         self._audit_log = audit
@@ -103,15 +103,14 @@ class Publisher:
         if kind in INGESTED:
             session.submitted += 1
             session.intake.submit(device, kind, will.payload, session, None)
-        elif kind == LOGS:
-            self._run(self._reports.logs(device, will.payload))
+        elif kind != STATUS:
+            self._run(self._reports[kind](device, will.payload))
         return will.payload.decode(errors="replace").replace("\0", "")[:_LONGEST_WILL] if kind == STATUS else ""
 
     async def _report(self, session: Session, device: DeviceIdentity, kind: str, publish: codec.Publish) -> None:
-        report = self._reports.status if kind == STATUS else self._reports.logs
         packet = b""
         try:
-            await report(device, publish.payload)
+            await self._reports[kind](device, publish.payload)
             packet = codec.encode_plain_puback(publish.packet_id) if publish.qos else b""
         except RoostError as error:
             packet = self._phrase(session, publish.packet_id or None, _as_refusal(error))

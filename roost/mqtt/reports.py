@@ -1,4 +1,4 @@
-"""What a device says about itself over MQTT beside telemetry: the same as its POSTs to /status and /logs."""
+"""What a device says about itself over MQTT beside telemetry: the same as over HTTP."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,21 @@ from roost.devices.identities import DeviceIdentity
 from roost.devices.logs import DeviceLogs
 from roost.devices.presence import Presence
 from roost.devices.schemas import LOG_LINES_LIMIT, LogLineIn, StatusIn
+from roost.devices.shadow.documents import Document
+from roost.devices.shadow.service import Shadows, Wish
 
 LIMIT_BYTES = 16 * 1024
 _LOG_LINES: TypeAdapter[LogLineIn | list[LogLineIn]] = TypeAdapter(LogLineIn | list[LogLineIn])
+_DOCUMENT: TypeAdapter[Document] = TypeAdapter(Document)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceReports:
-    """Both return once it is in the database."""
+    """All return once it is in the database."""
 
     presence: Presence
     device_logs: DeviceLogs
+    shadows: Shadows
 
     async def status(self, device: DeviceIdentity, body: bytes) -> None:
         """`{"status": "online", "detail": …}`, or just the word, as many clients send it.
@@ -58,6 +62,18 @@ class DeviceReports:
         for line in lines:
             self.device_logs.write(device.device_id, line.level, line.message, "device", line.timestamp)
         await self.device_logs.flush()
+
+    async def shadow(self, device: DeviceIdentity, body: bytes) -> None:
+        """A JSON object, merged into what the device has reported (RFC 7396).
+
+        Raises:
+            TooLarge, Invalid, TooMany: nothing was taken.
+        """
+        try:
+            document = _DOCUMENT.validate_json(body)
+        except ValidationError as error:
+            raise Invalid(f"A shadow is a JSON object: {_first(error)}.") from None
+        await self.shadows.report(device, Wish(document))
 
 
 def _check_size(body: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -16,8 +16,9 @@ from roost.core.rates import RateLimiter
 from roost.core.settings import Settings
 from roost.mqtt.authentication import Authentication
 from roost.mqtt.connection import ENDED, LEAVING
+from roost.mqtt.device_topics import DeviceTopics
 from roost.mqtt.listening import BACKLOG, listening_port, open_sockets, raise_file_limit, tls_context
-from roost.mqtt.ports import Auditor, DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
+from roost.mqtt.ports import Auditor, DeviceFeed, DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
 from roost.mqtt.publishing import Publisher
 from roost.mqtt.reasons import Reason
 from roost.mqtt.registry import Registry, owner_of
@@ -61,7 +62,9 @@ class MqttServer:
         authenticate_user: Callable[[str], Awaitable[UserPrincipal]],
         clock: Clock,
         audit: Auditor,
+        feeds: Mapping[str, DeviceFeed] | None = None,
     ) -> None:
+        """`feeds` say what a device hears first on its own topics, by their leaf such as `shadow/delta`."""
         self.intake = ingest
         self.audit = audit
         self.presence = presence
@@ -69,7 +72,8 @@ class MqttServer:
         audit_rate = RateLimiter(clock, per_minute=_AUDITS_A_MINUTE, burst=_AUDITS_A_MINUTE)
         self._publisher = Publisher(device_logs, reports, self.run, audit_rate, audit)
         self.publishing: Publishing = self._publisher
-        self._subscriptions = Subscriptions(directory, self.run, audit)
+        self._device_topics = DeviceTopics(feeds or {}, device_logs, self.run)
+        self._subscriptions = Subscriptions(directory, self.run, audit, self._device_topics)
         self.subscribing: Subscribing = self._subscriptions
         self.registry = Registry()
         self.port = 0
@@ -194,6 +198,10 @@ class MqttServer:
         if self._entered is not None:
             self._entered(owner_of(session), session.client_id)
 
+    def tell_device(self, device_id: int, leaf: str, payload: bytes) -> int:
+        """Send something to the device on its own topic; answers how many of its connections it went to."""
+        return self._device_topics.tell(device_id, leaf, payload)
+
     def share(self, entered: Callable[[tuple[str, int], str], None]) -> None:
         """Be one of several processes: tell `entered(owner, client id)` of every client that was let in."""
         self._entered = entered
@@ -222,9 +230,10 @@ class MqttServer:
         outcome = session.outcome
         if session.will is not None:
             said = self._publisher.will(session, device, session.will)
-            outcome = f"{outcome} Its will says: {said}" if said else outcome
+            if said:
+                outcome, session.cause = f"{outcome} Its will says: {said}", "will"
         if not session.moved:
-            self.presence.disconnected(device.device_id, outcome)
+            self.presence.disconnected(device.device_id, outcome, cause=session.cause)
 
     # -- connections whose right or time has ended
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from roost.access.principals import UserPrincipal
 from roost.devices.identities import DeviceIdentity
+from roost.devices.presence_record import Cause
 from roost.mqtt import codec
 from roost.mqtt.authentication import Authentication
 from roost.mqtt.connection import (
@@ -88,6 +89,7 @@ class Session(Connection):
     __slots__ = (
         "accepted",
         "aliases",
+        "cause",
         "client_id",
         "doubts",
         "dropped",
@@ -116,7 +118,7 @@ class Session(Connection):
         self.token = ""
         self.will: codec.Will | None = None
         self.aliases: dict[int, str] | None = None
-        # Topic filters; a device's lead nowhere yet.
+        # Topic filters, each with what listens there.
         self.filters: dict[str, Any] | None = None
         # How often the user's grants have changed since they were last looked at: until they are, nothing is sent.
         self.doubts = 0
@@ -134,6 +136,7 @@ class Session(Connection):
         self.moved = False
         # Why the connection ended, as a sentence for the device's owner.
         self.outcome = _LOST
+        self.cause: Cause = "lost"
 
     def connection_made(self, transport: asyncio.BaseTransport | Wire) -> None:
         """The wire is there; nothing is known of the client yet."""
@@ -195,6 +198,7 @@ class Session(Connection):
     def _disconnect(self, flags: int, body: bytes) -> None:
         if codec.decode_disconnect(flags, body, self.version) != Reason.DISCONNECT_WITH_WILL:
             self.will = None
+        self.cause = "goodbye"
         self.finish("It disconnected.")
 
     # -- CONNECT
@@ -306,6 +310,7 @@ class Session(Connection):
     def farewell(self, reason: Reason, detail: str) -> bytes:
         """CONNACK or DISCONNECT, as far as the client's version and state know one."""
         self.outcome = detail
+        self.cause = "keep_alive" if reason == Reason.KEEP_ALIVE_TIMEOUT else "closed"
         if self.accepted:
             if self.version != codec.V5:
                 return b""

@@ -1,4 +1,4 @@
-"""Who listens to what: SUBSCRIBE and UNSUBSCRIBE, the last value first, and live delivery after every commit."""
+"""Which user listens to what: SUBSCRIBE and UNSUBSCRIBE, the last value first, and live delivery after every commit."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from roost.devices.identities import DeviceIdentity
 from roost.mqtt import codec
 from roost.mqtt.audit import SUBSCRIBE_REFUSED
 from roost.mqtt.connection import CHOKED, ENDED, WAITING
+from roost.mqtt.device_topics import DeviceTopics, Listening
 from roost.mqtt.payloads import live_payload, status_payload
 from roost.mqtt.ports import Auditor, Directory
 from roost.mqtt.reasons import Reason, TopicError
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 FILTERS_PER_CLIENT = 64
 _DRAIN_POLL_S = 0.05
+# In MQTT 5 a client may say that it wants no retained messages.
+_NO_RETAINED = 2
 SCOPES = {STATUS: "devices:read"}
 TELEMETRY_SCOPE = "telemetry:read"
 
@@ -40,11 +43,16 @@ class Subscription:
 
 
 class Subscriptions:
-    """All filters of all users, and the way of a committed message to them."""
+    """All filters of all users, and the way of a committed message to them. Those of devices go to `device_topics`."""
 
     def __init__(
-        self, directory: Directory, run: Callable[[Coroutine[Any, Any, None]], object], audit: Auditor
+        self,
+        directory: Directory,
+        run: Callable[[Coroutine[Any, Any, None]], object],
+        audit: Auditor,
+        device_topics: DeviceTopics,
     ) -> None:
+        self._device_topics = device_topics
         self.dropped = 0
         self._directory = directory
         self._run = run
@@ -66,6 +74,10 @@ class Subscriptions:
             return
         codes = [self._grant_device(session, device, wanted.text) for wanted in packet.filters]
         session.answer(codec.encode_suback(session.version, packet.packet_id, codes))
+        for wanted, code in zip(packet.filters, codes, strict=True):
+            listening = session.filters.get(wanted.text)
+            if code == Reason.SUCCESS and isinstance(listening, Listening) and wanted.retain_handling != _NO_RETAINED:
+                self._device_topics.begin(listening)
 
     def unsubscribe(self, session: Session, flags: int, body: bytes) -> None:
         """An UNSUBSCRIBE; raises ProtocolError."""
@@ -96,7 +108,8 @@ class Subscriptions:
             return error.reason
         if filters is None or len(filters) >= FILTERS_PER_CLIENT:
             return Reason.QUOTA_EXCEEDED
-        filters[text] = None
+        if text not in filters:
+            filters[text] = self._device_topics.add(session, device, text)
         return Reason.SUCCESS
 
     async def _subscribe_user(self, session: Session, packet: codec.Subscribe) -> None:
@@ -144,8 +157,11 @@ class Subscriptions:
         else:
             self._of_one.setdefault(subscription.device_id, []).append(subscription)
 
-    def _remove(self, subscription: Subscription | None) -> None:
+    def _remove(self, subscription: Subscription | Listening | None) -> None:
         if subscription is None:
+            return
+        if isinstance(subscription, Listening):
+            self._device_topics.remove(subscription)
             return
         if subscription.device_id is None:
             self._of_all.remove(subscription)

@@ -10,8 +10,10 @@ ME = "me"
 INGESTED = frozenset({"telemetry", "readings", "events"})
 STATUS = "status"
 LOGS = "logs"
-_PUBLISHED = INGESTED | {STATUS, LOGS}
-_FOR_DEVICES = frozenset({"tasks", "shadow/delta"})
+SHADOW_REPORTED = "shadow/reported"
+SHADOW_DELTA = "shadow/delta"
+_PUBLISHED = INGESTED | {STATUS, LOGS, SHADOW_REPORTED}
+_FOR_DEVICES = frozenset({"tasks", SHADOW_DELTA})
 LIVE = ("telemetry", "readings", "events", STATUS)
 
 
@@ -29,7 +31,7 @@ def device_topic(device: int | str, leaf: str) -> str:
 
 
 def published_kind(topic: str, device_id: int, device_uid: str) -> str:
-    """What the device publishes on `topic`: telemetry, readings, events, status or logs.
+    """What the device publishes on `topic`: telemetry, readings, events, status, logs or shadow/reported.
 
     Raises `TopicError`: NOT_AUTHORIZED for another device's topic, TOPIC_NAME_INVALID for one that nobody reads.
     """
@@ -64,6 +66,11 @@ def check_device_filter(text: str, device_id: int, device_uid: str) -> None:
     name, _, leaf = rest.partition("/")
     if root != ROOT or leaf not in _FOR_DEVICES or not _is_own(name, device_id, device_uid):
         raise TopicError(Reason.NOT_AUTHORIZED, "A device subscribes to its own tasks and shadow/delta only.")
+
+
+def device_leaf(text: str) -> str:
+    """The last part of a device's filter or topic, such as `shadow/delta`."""
+    return text.split("/", 2)[2]
 
 
 def parse_live_filter(text: str) -> LiveFilter:

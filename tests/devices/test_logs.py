@@ -7,14 +7,14 @@ from sqlalchemy.exc import OperationalError
 from roost.devices import registry
 from roost.devices.logs import DeviceLogs
 from roost.devices.models import DeviceLog
-from roost.devices.repository import list_logs
+from roost.devices.repository import LogFilter, list_logs
 from tests.devices.conftest import Hub, Owner
 from tests.waiting import until
 
 
 async def lines(hub: Hub, device_id: int) -> list[str]:
     async with hub.database.read() as session:
-        found = await list_logs(session, device_id, levels=None, before_id=None, limit=5000)
+        found = await list_logs(session, device_id, LogFilter(), before_id=None, limit=5000)
     return [line.message for line in found]
 
 

@@ -22,6 +22,8 @@ from roost.core.clock import SystemClock
 from roost.core.errors import Unauthorized
 from roost.core.settings import Settings
 from roost.devices.identities import DeviceIdentity
+from roost.devices.presence_record import Cause
+from roost.mqtt.ports import Heard
 from roost.mqtt.reasons import Reason, SignInError
 from roost.mqtt.server import MqttServer
 from roost.telemetry.frames import Frame, Summary
@@ -112,6 +114,7 @@ class Notes:
 
     presence: list[tuple[object, ...]] = field(default_factory=list)
     lines: list[tuple[int, str]] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
     reports: list[tuple[int, str, bytes]] = field(default_factory=list)
     report_error: Exception | None = None
     report_gate: asyncio.Event | None = None
@@ -121,7 +124,8 @@ class Notes:
     def connected(self, device_id: int, transport: str) -> None:
         self.presence.append(("connected", device_id, transport))
 
-    def disconnected(self, device_id: int, reason: str) -> None:
+    def disconnected(self, device_id: int, reason: str, *, cause: Cause) -> None:
+        self.causes.append(cause)
         self.presence.append(("disconnected", device_id, reason))
 
     def write(self, device_id: int, level: str, message: str, source: str = "hub") -> bool:
@@ -133,6 +137,9 @@ class Notes:
 
     async def logs(self, device: DeviceIdentity, body: bytes) -> None:
         await self._note(device, "logs", body)
+
+    async def shadow(self, device: DeviceIdentity, body: bytes) -> None:
+        await self._note(device, "shadow", body)
 
     async def _note(self, device: DeviceIdentity, kind: str, body: bytes) -> None:
         if self.report_gate is not None:
@@ -161,6 +168,21 @@ class MemoryDirectory:
         if self.before_last is not None:
             await self.before_last()
         return self.lasts.get((device.device_id, leaf))
+
+
+@dataclass
+class MemoryFeed:
+    """Sends what waits, if anything does; may be held back."""
+
+    waiting: bytes | None = None
+    gate: asyncio.Event | None = None
+
+    async def subscribed(self, device: DeviceIdentity, listening: Heard) -> None:
+        told = listening.told
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.waiting is not None and listening.told == told:
+            listening.send(self.waiting)
 
 
 class MemoryAudit:
@@ -195,6 +217,7 @@ class Endpoint:
         self.audit = MemoryAudit()
         self.bus = Bus()
         self.directory = MemoryDirectory()
+        self.feed = MemoryFeed()
         self.settings = Settings(_env_file=None, data_dir=folder, mqtt_port=0, **settings)
         self.server = self._make_server()
         self.principal = USER
@@ -215,6 +238,7 @@ class Endpoint:
             authenticate_user=self._authenticate_user,
             clock=self.clock,
             audit=self.audit,
+            feeds={"shadow/delta": self.feed},
         )
 
     async def restart(self) -> None:

@@ -80,6 +80,37 @@ def _recent(user: httpx2.Client, device: RegisteredDevice) -> list[dict[str, Any
     return found
 
 
+@pytest.mark.parametrize(("protocol", "transport"), [(V311, "tcp"), (V5, "websockets")])
+def test_paho_has_a_shadow(
+    server: RoostServer, user: UserClient, device: RegisteredDevice, protocol: MQTTProtocolVersion, transport: Transport
+) -> None:
+    path = f"/devices/{device.id}/shadow"
+    user.put(path, json={"desired": {"led": True, "rate": 5}})
+
+    def heard() -> tuple[Any, bool]:
+        message = wait_until(lambda: client.messages, what="a delta").pop(0)
+        return json.loads(message.payload), message.retain
+
+    with PahoClient(server, protocol, transport, device.uid, device.token) as client:
+        client.client.subscribe("devices/me/shadow/delta", qos=1)
+        first = {"delta": {"led": True, "rate": 5}, "version": 1, "desired_version": 1, "reported_version": 0}
+        assert heard() == (first, True)
+        assert not client.publish("devices/me/shadow/reported", {"led": True}).is_failure
+        second = {"delta": {"rate": 5}, "version": 2, "desired_version": 1, "reported_version": 1}
+        assert heard() == (second, False)
+        user.patch(path, json={"desired": {"rate": 6}})
+        assert heard()[0]["delta"] == {"rate": 6}
+        client.publish("devices/me/shadow/reported", {"rate": 6})
+        user.patch(path, json={"desired": {"rate": None}})
+        assert heard()[0]["delta"] == {}, "what was done is not told; that nothing is wanted any more is"
+        shadow = user.get(path).json()
+        assert (shadow["reported"], shadow["reported_version"]) == ({"led": True, "rate": 6}, 2)
+        assert client.publish("devices/me/shadow/reported", [1]).is_failure is (protocol == V5)
+        assert user.get(path).json() == shadow
+        line = wait_until(lambda: user.get(f"/devices/{device.id}/logs").json(), what="a line")[0]
+        assert "A shadow is a JSON object" in line["message"]
+
+
 @pytest.mark.parametrize(("protocol", "transport"), EVERY_WAY)
 def test_paho(
     server: RoostServer, user: UserClient, device: RegisteredDevice, protocol: MQTTProtocolVersion, transport: Transport

@@ -95,6 +95,7 @@ def _status(device_id: int, organization_id: int | None) -> dict[str, Any]:
         "since": "2026-01-01T00:00:00.000Z",
         "last_seen_at": None,
         "reason": "Connected over MQTT.",
+        "cause": None,
     }
 
 
@@ -109,6 +110,7 @@ async def test_status_changes(endpoint: Endpoint) -> None:
         "since": "2026-01-01T00:00:00.000Z",
         "last_seen_at": None,
         "reason": "Connected over MQTT.",
+        "cause": None,
     }
 
 

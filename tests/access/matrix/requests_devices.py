@@ -63,6 +63,16 @@ def _lines(_world: World, _caller: Caller) -> Ask:
     return Ask(shows=("message", "Hello"))
 
 
+@asks("PUT /devices/{device_id}/shadow", "PATCH /devices/{device_id}/shadow")
+def _shadow(_world: World, caller: Caller) -> Ask:
+    return Ask({"reported" if caller.device_id else "desired": {"led": True}})
+
+
+@asks("GET /devices/{device_id}/shadow/changes")
+def _shadow_changes(_world: World, _caller: Caller) -> Ask:
+    return Ask(shows=("version", 1))
+
+
 # -- telemetry
 
 

@@ -169,6 +169,10 @@ GET /devices/{device_id}/status                            401  ok   404  ok   o
 POST /devices/{device_id}/status                           401  ok   404  401  401  401  401  401  401   401   401
 GET /devices/{device_id}/logs                              401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 POST /devices/{device_id}/logs                             401  ok   404  401  401  401  401  401  401   401   401
+GET /devices/{device_id}/shadow                            401  ok   404  ok   ok   ok   ok   404  ok    ok    404
+PUT /devices/{device_id}/shadow                            401  ok   404  403  ok   ok   ok   404  403   ok    404
+PATCH /devices/{device_id}/shadow                          401  ok   404  403  ok   ok   ok   404  403   ok    404
+GET /devices/{device_id}/shadow/changes                    401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 
 # Telemetry
 POST /telemetry                                            401  ok   ok   401  401  401  401  401  401   401   401
@@ -225,6 +229,7 @@ PUBLISH devices/{device_id}/events                         401  ok   403  403  4
 PUBLISH devices/{device_id}/readings                       401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/status                         401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/logs                           401  ok   403  403  403  403  403  403  403   403   403
+PUBLISH devices/{device_id}/shadow/reported                401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/tasks                        401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/shadow/delta                 401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/telemetry                    401  403  403  ok   ok   ok   ok   403  ok    ok    403

@@ -104,6 +104,9 @@ async def _fill(app: FastAPI, client: httpx2.AsyncClient) -> tuple[dict[str, str
         await make(f"/residents/{resident['id']}/events", text=f"Note {number}")
         await make("/telemetry", secret, event_type="count", payload={"n": number})
         await make(f"/devices/{device['id']}/logs", secret, message=f"Line {number}")
+        wish = {"desired": {"n": number}}
+        changed = await client.put(f"/devices/{device['id']}/shadow", json=wish, headers=headers)
+        assert changed.is_success, changed.text
     user_id = signed_in["user"]["id"]
     async with app.state.database.write() as session:
         for number, home_id in enumerate(homes):

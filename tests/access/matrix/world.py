@@ -153,6 +153,7 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
     event = {"event_type": "boot", "payload": {"temp_c": 21.5}}
     event_id = device.make("/telemetry", event)["ids"][0]
     device.make(f"/devices/{device.device_id}/logs", {"message": "Hello"})
+    owner.ask("PUT", f"/devices/{device.device_id}/shadow", json={"desired": {"led": True}})
     colleagues = {
         "view": _colleague(owner, organization_id, "view", "viewer"),
         "edit": _colleague(owner, organization_id, "edit", "editor"),
