@@ -1,6 +1,7 @@
 """Spans in the words of OpenTelemetry. Imported only when there is an endpoint to send them to."""
 
 import asyncio
+import threading
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -48,9 +49,11 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(self._endpoint)))
 
     async def stop(self) -> None:
-        # In a thread that may be left behind: the exporter tries again for longer than anybody wants to wait.
-        farewell = asyncio.create_task(asyncio.to_thread(self._provider.shutdown))
-        await asyncio.wait({farewell}, timeout=FAREWELL_S)
+        # The exporter tries again for longer than anybody wants to wait. A thread of the loop's own pool would hold the
+        # loop, and then the interpreter, until it has given up; a daemon is left behind.
+        farewell = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        farewell.start()
+        await asyncio.to_thread(farewell.join, FAREWELL_S)
 
     async def request(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].removeprefix(PREFIX)

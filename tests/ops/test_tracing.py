@@ -91,7 +91,7 @@ def test_a_collector_that_is_away_holds_nobody_up(fresh_server: FreshServer) -> 
     with register_user(server) as user:
         assert user.get("/devices").status_code == 200
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=15) == 0, server.log_text()
+    assert server.process.wait(timeout=10) == 0, server.log_text()
     server.start()
 
 
