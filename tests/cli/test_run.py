@@ -118,7 +118,8 @@ def test_every_setting_is_a_flag() -> None:
 
 
 def test_starts_on_free_ports_says_where_and_ends_at_once(fresh_server: FreshServer) -> None:
-    server = fresh_server(ROOST_HOST_DEVICE="false")
+    # The command itself, not a fork of a warm interpreter.
+    server = fresh_server(ROOST_HOST_DEVICE="false", PYTHONPATH="")
     assert f"Roost is ready: {server.url}/" in server.log_text()
     with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as client:
         assert client.get("/health").status_code == 200
