@@ -26,6 +26,7 @@ _COMMANDS = {
     "archive": "roost.cli.archive",
     "smoke": "roost.cli.smoke",
     "simulate": "roost.cli.simulate",
+    "agent": "roost.cli.agent",
 }
 
 
@@ -54,8 +55,11 @@ def build(names: list[str]) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
+            # The agent reads its own arguments.
+            context_settings = getattr(module, "CONTEXT_SETTINGS", None)
             # No function can be called `import`.
-            app.command(name)(getattr(module, f"{name}_" if keyword.iskeyword(name) else name))
+            function = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
+            app.command(name, context_settings=context_settings)(function)
     return app
 
 

@@ -32,7 +32,8 @@ def test_the_wheel_carries_migrations_and_web_app(wheel: Path) -> None:
     assert "roost/migrations/env.py" in names
     assert any(name.startswith("roost/migrations/versions/") for name in names)
     assert "roost/py.typed" in names
-    assert not {name.split("/")[0] for name in names if not name.startswith("roost-")} - {"roost"}
+    assert "roost_device/agent/__main__.py" in names
+    assert not {name.split("/")[0] for name in names if not name.startswith("roost-")} - {"roost", "roost_device"}
 
 
 def test_the_wheel_runs_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`roost-agent`: any Linux machine as a managed device of a hub."""
