@@ -121,8 +121,8 @@ test: lint web test-tools ## Everything that must hold before a commit lands
 	$(PYTEST) -n 2 --dist worksteal -m "not soak" --cov --cov-report=term --cov-fail-under=90
 
 .PHONY: soak
-soak: .venv/.synced-dev web test-tools ## The long fault and load runs
-	$(PYTEST) -m soak
+soak: .venv/.synced-dev web test-tools ## The long fault and load runs; what they came to goes to benchmarks/results/soak.md
+	@$(BIN)/python -m pytest -p tests.soak_record -m soak $(SOAK)
 
 .PHONY: test-api test-auth
 test-api: .venv/.synced-dev ## Check the system endpoints of a running server (ROOST_URL)
