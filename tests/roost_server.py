@@ -24,6 +24,8 @@ _COMPLAINTS = re.compile(
     r"exception was never retrieved|\w+Warning:"
 )
 _INSTALLED = Path(sys.executable).parent / "roost"
+# Tells a Python process to measure its coverage.
+_MEASURED = "COVERAGE_PROCESS_CONFIG"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
@@ -61,7 +63,7 @@ class RoostServer:
         self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
         if not measured:
             # Coverage makes a start twice as long; the servers that stay up long see nearly every line.
-            self._environment.pop("COVERAGE_PROCESS_CONFIG", None)
+            self._environment.pop(_MEASURED, None)
         self._environment |= {
             "ROOST_HOST": "127.0.0.1",
             "ROOST_PORT": str(self.port),
@@ -118,7 +120,7 @@ class RoostServer:
     def launch(self) -> None:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
-            if self._can_be_warm:
+            if self._is_the_tests_own and _MEASURED not in self._environment:
                 self._process = warm_roost.launch(
                     [self._command], cwd=self.folder, environment=self._environment, out=log.fileno(), err=log.fileno()
                 )
@@ -156,8 +158,9 @@ class RoostServer:
 
     def run_command(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run `roost <arguments>` with this server's environment and return how it went."""
-        if self._can_be_warm:
-            return warm_roost.run(arguments, cwd=self.folder, environment=self._environment, timeout_s=timeout_s)
+        unmeasured = {name: value for name, value in self._environment.items() if name != _MEASURED}
+        if self._is_the_tests_own:
+            return warm_roost.run(arguments, cwd=self.folder, environment=unmeasured, timeout_s=timeout_s)
         return subprocess.run(
             [str(self._program), *arguments],
             check=False,
@@ -165,7 +168,7 @@ class RoostServer:
             text=True,
             timeout=timeout_s,
             cwd=self.folder,
-            env=self._environment,
+            env=unmeasured,
         )
 
     def log_text(self, start: int = 0) -> str:
@@ -185,13 +188,9 @@ class RoostServer:
         assert found is None, f"The server's log complains ({found[0]}):\n{text[max(0, found.start() - 2000) :][:6000]}"
 
     @property
-    def _can_be_warm(self) -> bool:
+    def _is_the_tests_own(self) -> bool:
         """Whether a fork of the warm interpreter is the same as the command itself would be."""
-        return (
-            self._program == _INSTALLED
-            and "COVERAGE_PROCESS_CONFIG" not in self._environment
-            and self._environment["PYTHONPATH"] == str(QUICK_HASHES)
-        )
+        return self._program == _INSTALLED and self._environment["PYTHONPATH"] == str(QUICK_HASHES)
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:

@@ -1,8 +1,6 @@
 """`roost device reset UID` beside a running hub."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -11,14 +9,9 @@ from tests.conftest import RegisteredDevice, UserClient, register_device, regist
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until
 
-ROOST = str(Path(sys.executable).parent / "roost")
-
 
 def reset(server: RoostServer, uid: str) -> "subprocess.CompletedProcess[str]":
-    command = [ROOST, "device", "reset", uid]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=server.folder, env=server.environment
-    )
+    return server.run_command("device", "reset", uid)
 
 
 def pair(client: httpx2.Client, user: UserClient, uid: str) -> int:

@@ -1,17 +1,16 @@
 """`roost smoke` against a running hub, and against what is no hub."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.postgres_cluster import free_port
 from tests.roost_server import RoostServer
-
-ROOST = str(Path(sys.executable).parent / "roost")
+from tests.warm_roost import warm_roost
 
 
 def smoke(*options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([ROOST, "smoke", *options], capture_output=True, text=True, timeout=60, check=False)
+    return warm_roost.run(["smoke", *options], cwd=Path.cwd(), environment=os.environ, timeout_s=60)
 
 
 def test_every_check_passes_against_a_running_hub(server: RoostServer) -> None:

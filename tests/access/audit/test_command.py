@@ -2,12 +2,10 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
 
 from tests.conftest import FreshServer, register_user
+from tests.warm_roost import warm_roost
 
 
 def test_verify_and_export_and_what_tampering_looks_like(fresh_server: FreshServer) -> None:
@@ -24,8 +22,7 @@ def test_verify_and_export_and_what_tampering_looks_like(fresh_server: FreshServ
     server.stop()
 
     other_key = {**server.environment, "ROOST_AUDIT_KEY": "another key of at least 32 characters"}
-    command = [str(Path(sys.executable).parent / "roost"), "audit", "verify"]
-    wrong_key = subprocess.run(command, env=other_key, cwd=server.folder, capture_output=True, text=True, check=False)
+    wrong_key = warm_roost.run(["audit", "verify"], cwd=server.folder, environment=other_key, timeout_s=60)
     assert wrong_key.returncode == 1
     assert "not the key of the hub" in wrong_key.stderr
 

@@ -1,8 +1,6 @@
 """From a policy to what it leaves: the hub's child process, and the command, while the hub runs."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,8 +18,6 @@ from tests.conftest import DatabaseKind, FreshServer, RegisteredDevice, UserClie
 from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 from tests.telemetry.retention.test_policies import home_of, make
-
-ROOST = Path(sys.executable).parent / "roost"
 
 
 @pytest.fixture
@@ -58,10 +54,8 @@ def count(user: UserClient, device: RegisteredDevice) -> dict[str, int]:
 
 
 def prune(hub: RoostServer) -> str:
-    environment = {**os.environ, "ROOST_DATA_DIR": str(hub.data_dir), "DATABASE_URL": hub.database_url}
-    done = subprocess.run(
-        [ROOST, "telemetry", "prune"], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = hub.run_command("telemetry", "prune")
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
