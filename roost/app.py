@@ -50,6 +50,8 @@ from roost.devices import endpoints as device_endpoints
 from roost.devices import transfer_endpoints
 from roost.devices.admission import Admission
 from roost.devices.belongings import HomesAndDevices
+from roost.devices.health import endpoints as health_endpoints
+from roost.devices.health.service import HealthFacts
 from roost.devices.identities import DeviceIdentities
 from roost.devices.logs import DeviceLogs
 from roost.devices.placed import PlacedDevices
@@ -91,6 +93,7 @@ from roost.places.registration import register
 from roost.telemetry import analytics_endpoints
 from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.condition import condition_of
+from roost.telemetry.device_facts import SentByDevices
 from roost.telemetry.ingest_endpoints import ingest_routes
 from roost.telemetry.openapi import ingest_paths
 from roost.telemetry.retention import endpoints as retention_endpoints
@@ -180,6 +183,7 @@ def _add_routes(app: FastAPI) -> None:
         retention_endpoints.router,
         device_endpoints.router,
         shadow_endpoints.router,
+        health_endpoints.router,
         audit_endpoints.router,
         ops_endpoints.health_router,
         ops_endpoints.system_router,
@@ -312,6 +316,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     queue = state.process.log() if state.process is not None else None
     telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue, disk=state.disk)
     state.ingest, state.store = telemetry.ingest, telemetry.store
+    state.device_health = HealthFacts(state.database, state.clock, state.presence, SentByDevices(telemetry.store))
     state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
     rooms.callback(state.bus.subscribe(IMPORTED, state.transfers.on_imported))
     await telemetry.start()

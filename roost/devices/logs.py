@@ -198,8 +198,8 @@ class DeviceLogs:
             if line.device_id in known
         ]
         if rows:
-            ids = await session.scalars(insert(DeviceLog).returning(DeviceLog.id), rows)
-            outbox.add(session, LOGS_WRITTEN, {"ids": sorted(ids)})
+            written = await session.execute(insert(DeviceLog).returning(DeviceLog.id, DeviceLog.device_id), rows)
+            outbox.add(session, LOGS_WRITTEN, {"lines": sorted([*line] for line in written)})
         for row in rows:
             self._untrimmed[row["device_id"]] = self._untrimmed.get(row["device_id"], 0) + 1
         for device_id in known:

@@ -12,7 +12,7 @@ DELETED = "device.deleted"
 RELEASED = "device.released"
 TOKEN_REVOKED = "device.token_revoked"  # noqa: S105 - the name of an event
 STATUS_CHANGED = "device.status_changed"
-# Says `{"ids": […]}` of lines in the devices' logs. Not below `device.`, whose events are about one device each.
+# Says `{"lines": [[id, device id], …]}`. Not below `device.`, whose events are about one device each.
 LOGS_WRITTEN = "device_logs.written"
 
 # Those after which what is remembered about a device no longer holds.

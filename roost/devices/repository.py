@@ -147,6 +147,13 @@ async def list_logs(
     return (await session.scalars(query)).all()
 
 
+async def list_written(session: AsyncSession, line_ids: Sequence[int]) -> Sequence[tuple[DeviceLog, int, int | None]]:
+    """These lines in their order, each with the organization and the home in which its device is now."""
+    query = select(DeviceLog, Device.organization_id, Device.home_id).join(Device, Device.id == DeviceLog.device_id)
+    query = query.where(DeviceLog.id.in_(line_ids), Device.organization_id.is_not(None)).order_by(DeviceLog.id)
+    return [(line, organization_id or 0, home_id) for line, organization_id, home_id in await session.execute(query)]
+
+
 def no_device(device_id: int) -> NotFound:
     return NotFound(f"There is no device {device_id}.", code="device_not_found")
 

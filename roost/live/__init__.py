@@ -1,1 +1,1 @@
-"""WebSockets on which users see readings and device states as they happen."""
+"""WebSockets on which users see readings, device states, shadows and logs as they happen."""

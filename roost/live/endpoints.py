@@ -19,6 +19,18 @@ async def device_status(websocket: WebSocket) -> None:
     await _live(websocket).serve_status(websocket)
 
 
+@router.websocket("/ws/device-shadow")
+async def device_shadow(websocket: WebSocket) -> None:
+    """What the caller's devices shall be and say they are, as it changes."""
+    await _live(websocket).serve_shadow(websocket)
+
+
+@router.websocket("/ws/device-logs")
+async def device_logs(websocket: WebSocket) -> None:
+    """Lines of the logs of the caller's devices, as they are stored."""
+    await _live(websocket).serve_logs(websocket)
+
+
 def _live(websocket: WebSocket) -> Live:
     live: Live = websocket.app.state.live
     return live

@@ -1,10 +1,12 @@
 """The frames of the live sockets: JSON objects that say in `type` what they are."""
 
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
-from roost.core.clock import rfc3339_from_ms
+from roost.core.clock import rfc3339, rfc3339_from_ms
+from roost.devices.models import DeviceLog
 from roost.telemetry.messages import Committed, Value
 
 READY = '{"type":"ready"}'
@@ -44,6 +46,31 @@ class StatusFrame(msgspec.Struct, tag_field="type", tag="status", gc=False):
     last_seen_at: str | None
     reason: str | None
     cause: str | None
+
+
+class ShadowFrame(msgspec.Struct, tag_field="type", tag="shadow", gc=False):
+    """One side of a device's shadow has changed: `patch` says how, `delta` what is left to do."""
+
+    device_id: int
+    side: str
+    patch: dict[str, Any]
+    delta: dict[str, Any]
+    desired_version: int
+    reported_version: int
+    delta_version: int
+    changed_at: str
+
+
+class LogFrame(msgspec.Struct, tag_field="type", tag="log", gc=False):
+    """One line of a device's log: `timestamp` by the device's clock, `received_at` by ours."""
+
+    device_id: int
+    id: int
+    timestamp: str
+    received_at: str
+    level: str
+    source: str
+    message: str
 
 
 class DroppedFrame(msgspec.Struct, tag_field="type", tag="dropped", gc=False):
@@ -88,6 +115,18 @@ def _second(second: int) -> str:
 def status_frame(event: dict[str, object]) -> str:
     """The frame of one `device.status_changed` message."""
     return _encoder.encode(msgspec.convert(event, StatusFrame)).decode()
+
+
+def shadow_frame(event: dict[str, object]) -> str:
+    """The frame of one `device_shadow.changed` message."""
+    return _encoder.encode(msgspec.convert(event, ShadowFrame)).decode()
+
+
+def log_frame(line: DeviceLog) -> str:
+    """The frame of one line."""
+    at, received_at = rfc3339(line.observed_at), rfc3339(line.received_at)
+    frame = LogFrame(line.device_id, line.id, at, received_at, line.level, line.source, line.message)
+    return _encoder.encode(frame).decode()
 
 
 def dropped_frame(count: int) -> str:

@@ -121,6 +121,10 @@ class Listeners:
         self._all.add(listener)
         return lambda: self._remove(listener, keys)
 
+    def might_want(self, device_id: int) -> bool:
+        """Whether anybody may want something of this device, wherever it is."""
+        return ("device", device_id) in self._shelves or any(kind == "organization" for kind, _ in self._shelves)
+
     def offer(self, device_id: int, organization_id: int, home_id: int | None, build: Callable[[], str]) -> None:
         """Give a frame to everyone who wants it; `build` is called once, and only when somebody does."""
         frame: str | None = None

@@ -1,5 +1,6 @@
 """The live feed: what the stages below announce becomes frames for whoever listens."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -9,9 +10,11 @@ from roost.access.authentication import UserAuthentication
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
-from roost.devices.messages import STATUS_CHANGED
+from roost.devices.messages import LOGS_WRITTEN, STATUS_CHANGED
+from roost.devices.repository import list_written
+from roost.devices.shadow.messages import CHANGED as SHADOW_CHANGED
 from roost.live.audit import SocketAudit
-from roost.live.frames import status_frame, telemetry_frame
+from roost.live.frames import log_frame, shadow_frame, status_frame, telemetry_frame
 from roost.live.listeners import Listeners
 from roost.live.rights import Rights
 from roost.live.socket import LiveSocket
@@ -19,11 +22,11 @@ from roost.telemetry.ingest import Ingest
 from roost.telemetry.messages import Committed
 
 TELEMETRY_SCOPE = "telemetry:read"
-STATUS_SCOPE = "devices:read"
+DEVICES_SCOPE = "devices:read"
 
 
 class Live:
-    """Fans committed telemetry and changes of presence out to WebSockets."""
+    """Fans committed telemetry, changes of presence and shadow, and lines of logs out to WebSockets."""
 
     def __init__(
         self,
@@ -39,9 +42,16 @@ class Live:
         self._audit = audit
         self._telemetry = Listeners()
         self._status = Listeners()
+        self._shadow = Listeners()
+        self._logs = Listeners()
+        self._database = database
+        # Lines that were written one after another are read one after another.
+        self._reading_lines = asyncio.Lock()
         self._subscriptions = [
             ingest.subscribe(self._on_committed),
             bus.subscribe(STATUS_CHANGED, self._on_status_changed),
+            bus.subscribe(SHADOW_CHANGED, self._on_shadow_changed),
+            bus.subscribe(LOGS_WRITTEN, self._on_logs_written),
         ]
 
     def stop(self) -> None:
@@ -54,7 +64,7 @@ class Live:
     @property
     def open_sockets(self) -> int:
         """How many sockets are listening."""
-        return len(self._telemetry) + len(self._status)
+        return sum(map(len, (self._telemetry, self._status, self._shadow, self._logs)))
 
     async def serve_telemetry(self, websocket: WebSocket) -> None:
         """Serve a `/ws/live-data` socket until it ends."""
@@ -62,7 +72,15 @@ class Live:
 
     async def serve_status(self, websocket: WebSocket) -> None:
         """Serve a `/ws/device-status` socket until it ends."""
-        await LiveSocket(websocket, self._status, STATUS_SCOPE, self._rights, self._audit).serve()
+        await LiveSocket(websocket, self._status, DEVICES_SCOPE, self._rights, self._audit).serve()
+
+    async def serve_shadow(self, websocket: WebSocket) -> None:
+        """Serve a `/ws/device-shadow` socket until it ends."""
+        await LiveSocket(websocket, self._shadow, DEVICES_SCOPE, self._rights, self._audit).serve()
+
+    async def serve_logs(self, websocket: WebSocket) -> None:
+        """Serve a `/ws/device-logs` socket until it ends."""
+        await LiveSocket(websocket, self._logs, DEVICES_SCOPE, self._rights, self._audit).serve()
 
     def _on_committed(self, batch: list[Committed]) -> None:
         listeners = self._telemetry
@@ -78,3 +96,18 @@ class Live:
             self._status.offer(
                 event["device_id"], event["organization_id"], event["home_id"], lambda: status_frame(event)
             )
+
+    def _on_shadow_changed(self, _subject: str, event: dict[str, Any]) -> None:
+        if self._shadow and event["organization_id"] is not None:
+            self._shadow.offer(
+                event["device_id"], event["organization_id"], event["home_id"], lambda: shadow_frame(event)
+            )
+
+    async def _on_logs_written(self, _subject: str, event: dict[str, Any]) -> None:
+        wanted = [line_id for line_id, device_id in event["lines"] if self._logs.might_want(device_id)]
+        if not wanted:
+            return
+        async with self._reading_lines, self._database.read() as session:
+            lines = await list_written(session, wanted)
+            for line, organization_id, home_id in lines:
+                self._logs.offer(line.device_id, organization_id, home_id, partial(log_frame, line))

@@ -1,5 +1,7 @@
 """Lines about devices: batched, limited, the newest kept."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
@@ -8,6 +10,7 @@ from roost.devices import registry
 from roost.devices.logs import DeviceLogs
 from roost.devices.models import DeviceLog
 from roost.devices.repository import LogFilter, list_logs
+from roost.devices.timers import Housekeeping
 from tests.devices.conftest import Hub, Owner
 from tests.waiting import until
 
@@ -104,3 +107,14 @@ async def test_a_database_that_is_away_loses_no_line(hub: Hub, owner: Owner, mon
     await until(lambda: failed)
     await stored(hub)
     assert await lines(hub, device_id) == ["patient"]
+
+
+async def test_old_lines_end_by_the_clock_of_the_hub(hub: Hub, owner: Owner) -> None:
+    device_id, _ = await hub.add_device(owner, "lamp-1")
+    hub.logs.write(device_id, "info", "from the future", at=hub.clock.now() + timedelta(days=900))
+    await hub.logs.flush()
+    hub.clock.go_on(3 * 86_400)
+    hub.logs.write(device_id, "info", "from the past", at=hub.clock.now() - timedelta(days=900))
+    await hub.logs.flush()
+    await Housekeeping(hub.database, hub.clock, log_days=2).run_once()
+    assert await lines(hub, device_id) == ["from the past"]

@@ -32,6 +32,7 @@ async def test_a_device_is_offline_until_it_is_heard(hub: Hub, owner: Owner) -> 
             "since": "2026-03-01T12:00:00.000Z",
             "last_seen_at": "2026-03-01T12:00:00.000Z",
             "reason": "It is sending.",
+            "cause": None,
         }
     ]
 
@@ -69,12 +70,18 @@ async def test_the_last_connection_that_ends_makes_it_offline_with_the_reason(hu
     await settle(hub.presence)
     hub.presence.disconnected(device_id, "Taken over.")
     assert hub.presence.view(device_id).status == "online"
-    hub.presence.disconnected(device_id, "The connection broke without a goodbye.")
+    hub.presence.disconnected(device_id, "The connection broke without a goodbye.", cause="lost")
     await settle(hub.presence)
     row = await hub.row(device_id)
     assert (row.status, row.status_reason) == ("offline", "The connection broke without a goodbye.")
+    assert row.status_cause == hub.presence.view_of(row).cause == "lost"
+    assert [event["cause"] for event in hub.published("device.status_changed")] == [None, "lost"]
     hub.presence.disconnected(device_id, "Once more.")
     assert hub.presence.view(device_id).reason == "The connection broke without a goodbye."
+    hub.clock.go_on(1)
+    hub.presence.seen(device_id, hub.clock.now_ms())
+    await settle(hub.presence)
+    assert (await hub.row(device_id)).status_cause is None
 
 
 async def test_what_it_sent_before_it_left_does_not_bring_it_back(hub: Hub, owner: Owner) -> None:

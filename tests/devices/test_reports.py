@@ -9,15 +9,21 @@ from tests.waiting import wait_until
 def test_a_heartbeat_brings_a_device_online(client: httpx2.Client, user: UserClient, device: RegisteredDevice) -> None:
     path = f"/devices/{device.id}"
     before = user.get(f"{path}/status").json()
-    assert (before["status"], before["reason"]) == ("offline", "It has never been heard.")
+    assert (before["status"], before["reason"], before["cause"]) == (
+        "offline", "It has never been heard.", "never_heard",
+    )  # fmt: skip
     beat = client.post(f"{path}/heartbeat", headers=device.headers)
     assert beat.status_code == 200
-    assert (beat.json()["status"], beat.json()["pending"]) == ("online", {})
+    assert (beat.json()["status"], beat.json()["pending"]) == ("online", {"tasks": 0})
     assert beat.json()["server_time"].endswith("Z")
     assert [one["id"] for one in user.get("/devices", params={"status": "online"}).json()] == [device.id]
     after = user.get(f"{path}/status").json()
     assert (after["status"], after["last_seen_at"] is not None, after["since"] is not None) == ("online", True, True)
-    assert user.get(path).json()["status"] == "online"
+    read = user.get(path).json()
+    assert (read["status"], read["status_cause"]) == ("online", None)
+    client.post(f"{path}/status", json={"status": "offline"}, headers=device.headers)
+    gone = user.get(path).json()
+    assert (gone["status"], gone["status_cause"]) == ("offline", "reported")
 
 
 def test_a_heartbeat_may_carry_firmware_and_status(
@@ -82,6 +88,32 @@ def test_log_lines_are_there_when_the_answer_comes(
     rest = user.get(path, params={"limit": 2, "cursor": page.headers["X-Next-Cursor"]})
     assert [line["message"] for line in page.json() + rest.json()] == ["b", "a", "No sensor"]
     assert client.get(path, headers=device.headers).json() == lines
+
+
+def test_log_lines_are_searched(client: httpx2.Client, user: UserClient, device: RegisteredDevice) -> None:
+    path = f"/devices/{device.id}/logs"
+    lines = [
+        {"level": "info", "message": "Valve 100% open", "timestamp": "2026-03-01T12:00:00Z"},
+        {"level": "error", "message": "valve stuck", "timestamp": "2026-03-01T13:00:00Z"},
+        {"level": "debug", "message": "tick", "timestamp": "2026-03-01T14:00:00Z"},
+    ]
+    assert client.post(path, json=lines, headers=device.headers).status_code == 201
+
+    def found(**query: str) -> list[str]:
+        answer = user.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return [line["message"] for line in answer.json()]
+
+    assert found(q="VALVE") == ["valve stuck", "Valve 100% open"]
+    assert found(q="0%") == ["Valve 100% open"]
+    assert found(q="_") == []
+    assert found(q="valve", level="warning") == ["valve stuck"]
+    assert found(**{"from": "2026-03-01T13:00:00Z"}) == ["tick", "valve stuck"]
+    assert found(to="2026-03-01T14:00:00+01:00") == ["Valve 100% open"]
+    assert found(source="hub") == []
+    assert user.get(path, params={"from": "yesterday"}).status_code == 422
+    newest = user.get(path, params={"limit": 1}).json()[0]
+    assert newest["received_at"] > newest["timestamp"] == "2026-03-01T14:00:00.000Z"
 
 
 def test_log_lines_are_limited(client: httpx2.Client, user: UserClient, device: RegisteredDevice) -> None:

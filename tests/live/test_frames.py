@@ -87,7 +87,7 @@ def test_a_device_that_comes_and_changes_is_seen(
     assert came.pop("since").endswith("Z")
     assert came.pop("last_seen_at").endswith("Z")
     assert isinstance(came.pop("reason"), str)
-    assert came == {"type": "status", "device_id": device.id, "status": "online"}
+    assert came == {"type": "status", "device_id": device.id, "status": "online", "cause": None}
     told = client.post(f"/devices/{device.id}/status", json={"status": "updating"}, headers=device.headers)
     assert told.status_code == 200, told.text
     assert live.receive()["status"] == "updating"

@@ -318,6 +318,7 @@ async def test_disconnect_takes_the_will_back(endpoint: Endpoint) -> None:
     assert await client.rest() == b""
     await until(lambda: len(endpoint.notes.presence) == 2)
     assert endpoint.notes.presence[1] == ("disconnected", 7, "It disconnected.")
+    assert endpoint.notes.causes == ["goodbye"]
     assert endpoint.stored() == []
 
 
@@ -327,6 +328,7 @@ async def test_a_lost_connection_publishes_its_will(endpoint: Endpoint, version:
     await client.close()
     await until(lambda: endpoint.stored() == [{"n": 1}])
     assert endpoint.notes.presence[1] == ("disconnected", 7, "The connection was lost.")
+    assert endpoint.notes.causes == ["lost"]
 
 
 async def test_disconnect_with_will_5(endpoint: Endpoint) -> None:
@@ -340,6 +342,7 @@ async def test_a_will_about_the_status_becomes_the_reason(endpoint: Endpoint) ->
     await client.close()
     await until(lambda: len(endpoint.notes.presence) == 2)
     assert endpoint.notes.presence[1][2] == "The connection was lost. Its will says: offline"
+    assert endpoint.notes.causes == ["will"]
 
 
 async def test_a_will_in_the_log(endpoint: Endpoint) -> None:
@@ -371,6 +374,7 @@ async def test_silence_beyond_the_keep_alive_ends_the_connection(endpoint: Endpo
     talking.cancel()
     assert rest[2:3] == (b"\x8d" if version == 5 else b"")
     await until(lambda: endpoint.stored() == [{"n": 1}])
+    assert endpoint.notes.causes == ["keep_alive"]
     await talker.send(wire.PING)
     assert (await talker.receive()).kind == 13
 

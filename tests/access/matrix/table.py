@@ -169,6 +169,7 @@ GET /devices/{device_id}/status                            401  ok   404  ok   o
 POST /devices/{device_id}/status                           401  ok   404  401  401  401  401  401  401   401   401
 GET /devices/{device_id}/logs                              401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 POST /devices/{device_id}/logs                             401  ok   404  401  401  401  401  401  401   401   401
+GET /devices/{device_id}/health                            401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 GET /devices/{device_id}/shadow                            401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 PUT /devices/{device_id}/shadow                            401  ok   404  403  ok   ok   ok   404  403   ok    404
 PATCH /devices/{device_id}/shadow                          401  ok   404  403  ok   ok   ok   404  403   ok    404
@@ -208,6 +209,8 @@ DELETE /retention-policies/{policy_id}                     401  401  401  403  4
 # Live, narrowed to the device
 WS /ws/live-data                                           401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /ws/device-status                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404
+WS /ws/device-shadow                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404
+WS /ws/device-logs                                         401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /mqtt                                                   401  ok   ok   ok   ok   ok   ok   ok   ok    ok    ok
 
 # Operations, with ROOST_SYSTEM_PUBLIC=false

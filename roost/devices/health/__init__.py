@@ -1,0 +1,1 @@
+"""How a device is doing, from what is known of it, with the reasons in words."""
