@@ -55,7 +55,6 @@ from roost.devices.health.service import HealthFacts
 from roost.devices.identities import DeviceIdentities
 from roost.devices.logs import DeviceLogs
 from roost.devices.placed import PlacedDevices
-from roost.devices.ports import NoPendingWork
 from roost.devices.presence import Presence
 from roost.devices.shadow import endpoints as shadow_endpoints
 from roost.devices.shadow.messages import CHANGED as SHADOW_CHANGED
@@ -90,6 +89,9 @@ from roost.places import endpoints as place_endpoints
 from roost.places import profile_endpoints
 from roost.places.bootstrap import ensure_administrator
 from roost.places.registration import register
+from roost.tasks import endpoints as task_endpoints
+from roost.tasks.service import Tasks
+from roost.tasks.upkeep import Upkeep
 from roost.telemetry import analytics_endpoints
 from roost.telemetry import endpoints as telemetry_endpoints
 from roost.telemetry.condition import condition_of
@@ -181,6 +183,7 @@ def _add_routes(app: FastAPI) -> None:
         analytics_endpoints.router,
         transfer_files.router,
         retention_endpoints.router,
+        task_endpoints.router,
         device_endpoints.router,
         shadow_endpoints.router,
         health_endpoints.router,
@@ -209,6 +212,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _start_access(app, rooms)
         await _start_devices(app, rooms)
         await _start_telemetry(app, rooms)
+        _start_tasks(app, rooms)
         await _start_edges(app, rooms)
         await _start_storing(app, rooms)
         yield
@@ -302,7 +306,6 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
     state.devices_in_places = PlacedDevices()
     state.belongings = HomesAndDevices()
     state.device_admission = Admission(state.database, state.clock)
-    state.pending_work = NoPendingWork()
     if state.process is not None:
         await state.process.share_presence(state.presence)
     housekeeping = Housekeeping(state.database, state.clock, log_days=state.settings.device_log_days)
@@ -334,6 +337,16 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
         rooms.push_async_callback(keeper.stop)
     if state.process is not None:
         await state.process.share_telemetry(state.ingest, state.store)
+
+
+def _start_tasks(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state = app.state
+    state.tasks = state.pending_work = Tasks(state.database, state.clock, state.bus)
+    rooms.push_async_callback(state.tasks.stop)
+    if state.part & Part.WORKER:
+        upkeep = Upkeep(state.database, state.clock, keep_days=state.settings.task_retention_days)
+        upkeep.start()
+        rooms.push_async_callback(upkeep.stop)
 
 
 async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:

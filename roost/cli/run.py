@@ -105,6 +105,7 @@ def read_settings(flags: dict[str, Any]) -> Settings:
 class _Server(uvicorn.Server):
     def __init__(self, settings: Settings, application: Any) -> None:
         self._settings = settings
+        self._application = application
         self.stopped_in_order = False
         super().__init__(
             uvicorn.Config(
@@ -127,6 +128,8 @@ class _Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Devices that wait for work would be waited for, and cut off in the end.
+        self._application.state.tasks.arrivals.close()
         await super().shutdown(sockets)
         self.stopped_in_order = not self.force_exit and not self.lifespan.should_exit
         # The server would now raise the signal again, and whoever started the hub (a supervisor, a script) would take

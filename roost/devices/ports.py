@@ -1,4 +1,4 @@
-"""What higher rooms tell this one. `app.py` puts their answers into `app.state`; here are the silent ones."""
+"""What higher rooms tell this one. `app.py` puts their answers into `app.state`; here is the silent one."""
 
 from typing import Protocol
 
@@ -17,11 +17,6 @@ class HubLoad(Protocol):
     def back_off_s(self) -> int:
         """Seconds that a device had better stay away beyond its usual pause; 0 when the hub has room."""
         ...
-
-
-class NoPendingWork:
-    async def pending(self, device_id: int) -> dict[str, int]:  # noqa: ARG002 - the port's signature
-        return {}
 
 
 class NoLoad:

@@ -10,6 +10,7 @@ import roost.devices.models
 import roost.devices.shadow.models
 import roost.ops.models
 import roost.places.models
+import roost.tasks.models
 import roost.telemetry.retention.models  # noqa: F401 - imported for its tables, as the others
 from roost.core.database import Base
 

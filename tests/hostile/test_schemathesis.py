@@ -15,8 +15,12 @@ from tests.roost_server import RoostServer
 _PROGRAM = Path(sys.executable).parent / "schemathesis"
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 # What is rotated or deleted is another device than the one that speaks.
-_REAL_IDS = """
+# Nothing shall wait for a minute.
+_AT_ONCE = """
 [parameters]
+"query.wait" = 0
+"""
+_REAL_IDS = """
 "path.device_id" = {speaking}
 
 [[operations]]
@@ -50,10 +54,10 @@ def test_no_operation_fails_or_answers_what_is_not_documented(
     server = fresh_server(kind, ROOST_ACCESS_TOKEN_EXPIRE_MINUTES="120")
     with register_user(server) as user:
         speaking, doomed = register_device(user), register_device(user)
-        (tmp_path / "schemathesis.toml").write_text(_REAL_IDS.format(speaking=speaking.id, doomed=doomed.id))
+        (tmp_path / "schemathesis.toml").write_text(_AT_ONCE + _REAL_IDS.format(speaking=speaking.id, doomed=doomed.id))
         ending = [part for path in _ENDING_THE_SESSION for part in ("--exclude-path", path)]
         _run(server, user, speaking, tmp_path, examples, "--phases", phases, *ending)
-        (tmp_path / "schemathesis.toml").unlink()
+        (tmp_path / "schemathesis.toml").write_text(_AT_ONCE)
         _run(server, user, speaking, tmp_path, examples, "--phases", "fuzzing")
         _assert_reached(server)
 

@@ -1339,6 +1339,9 @@ export interface paths {
          *     With `bucket`, aggregates per series and bucket, oldest first, at most 50,000 of them. With `points`, readings of
          *     each series for a chart, oldest first: of every stretch of time the smallest and the largest, and the first and
          *     last of all. `limit` and `cursor` page the readings themselves only.
+         *
+         *     Where retention has left only buckets of older readings, `X-Buckets-Before` says up to when that may be so: each
+         *     counts where it begins, and is one reading (with `averaged_s`) in the list of them.
          */
         get: operations["list_readings"];
         put?: never;
@@ -1624,6 +1627,318 @@ export interface paths {
         patch: operations["update_retention_policy"];
         trace?: never;
     };
+    "/api/v1/tasks/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bulk Tasks
+         * @description Those of which the caller may see a task, newest first.
+         */
+        get: operations["read_bulk_tasks"];
+        put?: never;
+        /**
+         * Create Bulk Task
+         * @description The same task for every device that fits the query now and may be given tasks; 20,000 at most.
+         */
+        post: operations["create_bulk_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/bulk/{bulk_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bulk Task
+         * @description How many did it, how many did not, and why. The tasks one by one: `GET /tasks?bulk_id=`.
+         */
+        get: operations["read_bulk_task"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/bulk/{bulk_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Bulk Task
+         * @description Cancel what has not ended, as far as the caller may.
+         */
+        post: operations["cancel_bulk_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/context/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Context Heartbeat
+         * @description A context of the device is there, and can do this; 409 for more than 32 of them.
+         */
+        post: operations["send_context_heartbeat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/poll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Poll Tasks
+         * @description Lease tasks, the most urgent first. What is not completed within its lease goes back into the queue.
+         */
+        post: operations["poll_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete Task
+         * @description The task is done, or failed. The same report again gets the first answer; 409 when the lease is not held.
+         */
+        post: operations["complete_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report Task Progress
+         * @description How far the task is; its lease begins anew. 409 `task_cancelled` says to stop.
+         */
+        post: operations["report_task_progress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Extend Task Lease
+         * @description More time for the task. 409 `task_cancelled` says to stop.
+         */
+        post: operations["extend_task_lease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Commands
+         * @description A device leases what waits for it, at most 100 at once; a user sees all commands, newest first.
+         */
+        get: operations["read_commands"];
+        put?: never;
+        /**
+         * Create Command
+         * @description Queue a command for the device.
+         */
+        post: operations["create_command"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/commands/{cmd_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Complete Command
+         * @description The device has executed the command, or failed to; an empty body says that it has.
+         */
+        put: operations["complete_command"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Tasks
+         * @description Tasks of all devices within the caller's reach, newest first.
+         */
+        get: operations["read_tasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Task
+         * @description One task, with all that happened to it.
+         */
+        get: operations["read_task"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Device Tasks
+         * @description The tasks of one device, newest first.
+         */
+        get: operations["read_device_tasks"];
+        put?: never;
+        /**
+         * Create Task
+         * @description Queue a task for the device.
+         */
+        post: operations["create_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/tasks/{task_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Task
+         * @description End the task now. A device that is at work on it is told: over MQTT at once, over HTTP with its next report.
+         */
+        post: operations["cancel_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/task-contexts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Task Contexts
+         * @description What takes tasks on this device, and which; at most 32.
+         */
+        get: operations["read_task_contexts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices/hello": {
         parameters: {
             query?: never;
@@ -1757,7 +2072,7 @@ export interface paths {
         };
         /**
          * Read Device Logs
-         * @description What the device wrote, and what the hub wrote about it, newest first; the newest 1,000 lines are kept.
+         * @description What the device wrote, and what the hub wrote about it, the last to come first.
          */
         get: operations["read_device_logs"];
         put?: never;
@@ -1850,6 +2165,146 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Shadow
+         * @description What the device shall be, what it says it is, and what lies between.
+         */
+        get: operations["read_shadow"];
+        /**
+         * Replace Shadow
+         * @description Set the caller's side as a whole: a user `desired`, the device `reported`.
+         */
+        put: operations["replace_shadow"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update Shadow
+         * @description Merge into the caller's side (RFC 7396): objects merge, null removes a member, everything else replaces it.
+         */
+        patch: operations["update_shadow"];
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/shadow/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Shadow Changes
+         * @description Who changed what, newest first; of each side the newest 200 changes are kept.
+         */
+        get: operations["read_shadow_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{device_id}/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Device Health
+         * @description How the device is doing: presence, signal, battery, errors, telemetry, firmware, and why.
+         */
+        get: operations["read_device_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bridges
+         * @description Those of your organizations, by id.
+         */
+        get: operations["read_bridges"];
+        put?: never;
+        /**
+         * Create Bridge
+         * @description Connect the hub to another MQTT broker. Its password is kept encrypted and never shown.
+         */
+        post: operations["create_bridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try Bridge Sources
+         * @description What would become of a message of the broker, without a broker. Nothing is stored.
+         */
+        post: operations["try_bridge_sources"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bridge
+         * @description One bridge and how it is doing.
+         */
+        get: operations["read_bridge"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Bridge
+         * @description Take nothing more from the broker; what was announced there is taken back. Devices and their data stay.
+         */
+        delete: operations["delete_bridge"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Bridge
+         * @description Change what is given, leave the rest. Another broker needs the password again.
+         */
+        patch: operations["update_bridge"];
         trace?: never;
     };
     "/api/v1/ops/audit": {
@@ -2409,6 +2864,150 @@ export interface components {
             full: boolean;
         };
         /**
+         * BridgeCreate
+         * @description A broker to take from, to announce to, or both.
+         */
+        BridgeCreate: {
+            /** Name */
+            name: string;
+            /** Organization Id */
+            organization_id?: number | null;
+            /**
+             * Home Id
+             * @description Of its devices only; where new ones are registered.
+             */
+            home_id?: number | null;
+            /**
+             * Url
+             * @example mqtts://broker.example.org:8883
+             */
+            url: string;
+            /**
+             * Version
+             * @default 5
+             * @enum {string}
+             */
+            version: "5" | "3.1.1";
+            /** User Name */
+            user_name?: string | null;
+            /** Password */
+            password?: string | null;
+            /** Ca Certificate */
+            ca_certificate?: string | null;
+            /**
+             * Sources
+             * @description The first that fits a topic decides.
+             */
+            sources?: components["schemas"]["SourceIn"][];
+            /**
+             * Register Devices
+             * @description Whether devices that are heard for the first time are registered.
+             * @default false
+             */
+            register_devices: boolean;
+            /**
+             * Discovery Prefix
+             * @description Announce the organization's (or home's) devices to Home Assistant; null: do not.
+             */
+            discovery_prefix?: string | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+        };
+        /**
+         * BridgeRead
+         * @description A bridge and how it is doing. The password is never shown.
+         */
+        BridgeRead: {
+            /** Id */
+            id: number;
+            /** Organization Id */
+            organization_id: number;
+            /** Home Id */
+            home_id: number | null;
+            /** Name */
+            name: string;
+            /** Url */
+            url: string;
+            /**
+             * Version
+             * @enum {string}
+             */
+            version: "5" | "3.1.1";
+            /** User Name */
+            user_name: string | null;
+            /** Has Password */
+            has_password: boolean;
+            /** Ca Certificate */
+            ca_certificate: string | null;
+            /**
+             * Client Id
+             * @description The name under which the broker keeps the hub's session.
+             */
+            client_id: string;
+            /** Sources */
+            sources: components["schemas"]["SourceIn"][];
+            /** Register Devices */
+            register_devices: boolean;
+            /** Discovery Prefix */
+            discovery_prefix: string | null;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "waiting" | "connected" | "failing" | "off";
+            /** Status Reason */
+            status_reason: string | null;
+            /** Status Since */
+            status_since: string;
+            /**
+             * Problem
+             * @description The last message that could not be taken, and why.
+             */
+            problem: string | null;
+            /** Problem At */
+            problem_at: string | null;
+            /**
+             * Devices
+             * @description How many devices have been heard through it.
+             */
+            devices: number;
+            /** Created At */
+            created_at: string;
+            /** Updated At */
+            updated_at: string;
+        };
+        /**
+         * BridgeUpdate
+         * @description What is left out stays. A null empties what may be empty; the password stays unless one is given.
+         */
+        BridgeUpdate: {
+            /** Name */
+            name?: string | null;
+            /** Url */
+            url?: string | null;
+            /** Version */
+            version?: ("5" | "3.1.1") | null;
+            /** User Name */
+            user_name?: string | null;
+            /** Password */
+            password?: string | null;
+            /** Ca Certificate */
+            ca_certificate?: string | null;
+            /** Sources */
+            sources?: components["schemas"]["SourceIn"][] | null;
+            /** Register Devices */
+            register_devices?: boolean | null;
+            /** Discovery Prefix */
+            discovery_prefix?: string | null;
+            /** Enabled */
+            enabled?: boolean | null;
+        };
+        /**
          * BucketOut
          * @description The asked aggregates of one series in one stretch of time; those not asked for are absent.
          *
@@ -2450,6 +3049,98 @@ export interface components {
             /** Stddev */
             stddev?: number | null;
         };
+        /** BulkCreate */
+        BulkCreate: {
+            /**
+             * Execution Context Key
+             * @description Only this context of the device may take it; any, when left out.
+             */
+            execution_context_key?: string | null;
+            /**
+             * Priority
+             * @description Higher first; among equals the older one.
+             * @default 0
+             */
+            priority: number;
+            /** Not Before */
+            not_before?: (string | number) | null;
+            /**
+             * Expires At
+             * @description Not begun by then, it is not done at all.
+             */
+            expires_at?: (string | number) | null;
+            /**
+             * Max Attempts
+             * @description How often it is tried in all. Left out, a failure that the device reports is final, and a lost lease puts the task back, ten times at most.
+             */
+            max_attempts?: number | null;
+            /**
+             * Type
+             * @example config.apply
+             */
+            type: string;
+            /**
+             * Payload
+             * @default {}
+             */
+            payload: {
+                [key: string]: unknown;
+            };
+            devices: components["schemas"]["DeviceQuery"];
+        };
+        /** BulkFailure */
+        BulkFailure: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Reason */
+            reason: string | null;
+            /** Count */
+            count: number;
+        };
+        /** BulkRead */
+        BulkRead: {
+            /** Id */
+            id: number;
+            /** Type */
+            type: string;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /**
+             * Devices
+             * @description How many tasks there are, of those the caller may see.
+             */
+            devices: number;
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Failures
+             * @description Why those that did not do it did not, the most frequent first.
+             */
+            failures: components["schemas"]["BulkFailure"][];
+            /**
+             * Skipped
+             * @description Devices that got no task.
+             */
+            skipped: components["schemas"]["BulkSkipped"][];
+            /** Created By */
+            created_by: string | null;
+            /** Created At */
+            created_at: string;
+        };
+        /** BulkSkipped */
+        BulkSkipped: {
+            /** Device Id */
+            device_id: number;
+            /** Reason */
+            reason: string;
+        };
         /**
          * Check
          * @description One thing that the hub needs to do its work.
@@ -2459,6 +3150,114 @@ export interface components {
             ok: boolean;
             /** Detail */
             detail: string;
+        };
+        /** CheckOut */
+        CheckOut: {
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "presence" | "signal" | "battery" | "errors" | "telemetry" | "firmware";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "ok" | "warning" | "critical" | "unknown";
+            /**
+             * Detail
+             * @description A sentence.
+             */
+            detail: string;
+            /**
+             * Value
+             * @description What decided, if it is a number.
+             */
+            value: number | null;
+            /** Unit */
+            unit: string | null;
+        };
+        /** CommandCompletion */
+        CommandCompletion: {
+            /**
+             * Status
+             * @default executed
+             * @enum {string}
+             */
+            status: "executed" | "done" | "failed";
+            /** Result */
+            result?: unknown;
+            /** Lease Token */
+            lease_token?: string | null;
+        };
+        /** CommandCreate */
+        CommandCreate: {
+            /**
+             * Execution Context Key
+             * @description Only this context of the device may take it; any, when left out.
+             */
+            execution_context_key?: string | null;
+            /**
+             * Priority
+             * @description Higher first; among equals the older one.
+             * @default 0
+             */
+            priority: number;
+            /** Not Before */
+            not_before?: (string | number) | null;
+            /**
+             * Expires At
+             * @description Not begun by then, it is not done at all.
+             */
+            expires_at?: (string | number) | null;
+            /**
+             * Max Attempts
+             * @description How often it is tried in all. Left out, a failure that the device reports is final, and a lost lease puts the task back, ten times at most.
+             */
+            max_attempts?: number | null;
+            /**
+             * Command
+             * @example config.apply
+             */
+            command: string;
+            /**
+             * Parameters
+             * @default {}
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /** Idempotency Key */
+            idempotency_key?: string | null;
+        };
+        /** CommandRead */
+        CommandRead: {
+            /** Id */
+            id: number;
+            /** Device Id */
+            device_id: number;
+            /** Command */
+            command: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Attempts */
+            attempts: number;
+            /** Result */
+            result: unknown;
+            /** Reason */
+            reason: string | null;
+            /** Created At */
+            created_at: string;
+            /** Updated At */
+            updated_at: string;
+            /** Ended At */
+            ended_at: string | null;
         };
         /**
          * ConnectionsRead
@@ -2493,6 +3292,48 @@ export interface components {
             phone?: string | null;
             /** Email */
             email?: string | null;
+        };
+        /** ContextBeat */
+        ContextBeat: {
+            /**
+             * Context Key
+             * @default default
+             * @example default
+             */
+            context_key: string;
+            /**
+             * Capabilities
+             * @description `tasks` lists the types that this context takes; without it, it takes every type.
+             * @default {}
+             */
+            capabilities: {
+                [key: string]: unknown;
+            };
+            /**
+             * Meta
+             * @default {}
+             */
+            meta: {
+                [key: string]: unknown;
+            };
+        };
+        /** ContextBeatOut */
+        ContextBeatOut: {
+            /** Device Id */
+            device_id: number;
+            /** Context Key */
+            context_key: string;
+            /** Seen At */
+            seen_at: string;
+            /** Server Time */
+            server_time: string;
+            /**
+             * Pending
+             * @description How much work of each kind waits for the device.
+             */
+            pending: {
+                [key: string]: number;
+            };
         };
         /** DeviceCreate */
         DeviceCreate: {
@@ -2548,6 +3389,11 @@ export interface components {
              * @description Why the device has this status, in a sentence.
              */
             status_reason: string | null;
+            /**
+             * Status Cause
+             * @description Why it is offline, for programs; null while it is there.
+             */
+            status_cause: ("never_heard" | "goodbye" | "reported" | "will" | "keep_alive" | "lost" | "silent" | "closed" | "released") | null;
             /** Last Seen At */
             last_seen_at: string | null;
             /** Claimed At */
@@ -2561,6 +3407,31 @@ export interface components {
              * @description Shown this once; null when the request is repeated with its key.
              */
             device_token: string | null;
+        };
+        /**
+         * DeviceQuery
+         * @description Which devices, of those within the caller's reach. What is given has to hold together.
+         */
+        DeviceQuery: {
+            /** Organization Id */
+            organization_id?: number | null;
+            /** Home Id */
+            home_id?: number | null;
+            /** Room Id */
+            room_id?: number | null;
+            /** Tag */
+            tag?: string | null;
+            /** Type */
+            type?: string | null;
+            /** Firmware Version */
+            firmware_version?: string | null;
+            /** Status */
+            status?: string | null;
+            /**
+             * Device Ids
+             * @default []
+             */
+            device_ids: number[];
         };
         /** DeviceRead */
         DeviceRead: {
@@ -2593,6 +3464,11 @@ export interface components {
              * @description Why the device has this status, in a sentence.
              */
             status_reason: string | null;
+            /**
+             * Status Cause
+             * @description Why it is offline, for programs; null while it is there.
+             */
+            status_cause: ("never_heard" | "goodbye" | "reported" | "will" | "keep_alive" | "lost" | "silent" | "closed" | "released") | null;
             /** Last Seen At */
             last_seen_at: string | null;
             /** Claimed At */
@@ -2821,6 +3697,26 @@ export interface components {
              * @constant
              */
             ok: true;
+        };
+        /** HealthOut */
+        HealthOut: {
+            /** Device Id */
+            device_id: number;
+            /**
+             * Health
+             * @description poor: something is critical; fair: there are warnings; unknown: never heard.
+             * @enum {string}
+             */
+            health: "good" | "fair" | "poor" | "unknown";
+            /**
+             * Reasons
+             * @description What is wrong, in sentences, the worst first; empty when nothing is.
+             */
+            reasons: string[];
+            /** Checks */
+            checks: components["schemas"]["CheckOut"][];
+            /** Checked At */
+            checked_at: string;
         };
         /**
          * Heartbeat
@@ -3262,6 +4158,99 @@ export interface components {
             /** Token */
             token: string;
         };
+        /** LeaseExtension */
+        LeaseExtension: {
+            /**
+             * Lease Seconds
+             * @description Clamped to 5..600; by default as before.
+             */
+            lease_seconds?: number | null;
+            /** Lease Token */
+            lease_token?: string | null;
+        };
+        /** LeaseHeld */
+        LeaseHeld: {
+            /** Id */
+            id: number;
+            /**
+             * Status
+             * @default leased
+             * @constant
+             */
+            status: "leased";
+            /** Lease Seconds */
+            lease_seconds: number;
+            /** Lease Expires At */
+            lease_expires_at: string;
+        };
+        /**
+         * LeasedCommand
+         * @description A command as its device gets it.
+         */
+        LeasedCommand: {
+            /** Id */
+            id: number;
+            /** Command */
+            command: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Status
+             * @default leased
+             * @constant
+             */
+            status: "leased";
+            /** Attempt */
+            attempt: number;
+            /** Lease Token */
+            lease_token: string;
+            /** Lease Seconds */
+            lease_seconds: number;
+            /** Lease Expires At */
+            lease_expires_at: string;
+            /** Created At */
+            created_at: string;
+        };
+        /**
+         * LeasedTask
+         * @description A task as its device gets it.
+         */
+        LeasedTask: {
+            /** Id */
+            id: number;
+            /** Type */
+            type: string;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /**
+             * Status
+             * @default leased
+             * @constant
+             */
+            status: "leased";
+            /** Execution Context Key */
+            execution_context_key: string | null;
+            /** Priority */
+            priority: number;
+            /** Attempt */
+            attempt: number;
+            /** Max Attempts */
+            max_attempts: number | null;
+            /** Lease Token */
+            lease_token: string;
+            /** Lease Seconds */
+            lease_seconds: number;
+            /** Lease Expires At */
+            lease_expires_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Created At */
+            created_at: string;
+        };
         /**
          * LinkStarted
          * @description Where to send the browser.
@@ -3323,8 +4312,16 @@ export interface components {
         LogLineOut: {
             /** Id */
             id: number;
-            /** Timestamp */
+            /**
+             * Timestamp
+             * @description When it was written, by the device's clock if it sent one.
+             */
             timestamp: string;
+            /**
+             * Received At
+             * @description When the hub got it.
+             */
+            received_at: string;
             /**
              * Level
              * @enum {string}
@@ -3427,6 +4424,36 @@ export interface components {
              * @description The hub's clock.
              */
             received_at: string;
+        };
+        /**
+         * MessageRead
+         * @description What would become of it; either a device and what is stored, or the reason why it is not taken.
+         */
+        MessageRead: {
+            /** Device Uid */
+            device_uid: string | null;
+            /** Event Type */
+            event_type: string | null;
+            /** Readings */
+            readings: {
+                [key: string]: number | boolean;
+            };
+            /** Observed At */
+            observed_at: string | null;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
+         * MessageTried
+         * @description A message as the broker would send it.
+         */
+        MessageTried: {
+            /** Sources */
+            sources: components["schemas"]["SourceIn"][];
+            /** Topic */
+            topic: string;
+            /** Payload */
+            payload: string;
         };
         /**
          * Metrics
@@ -3818,6 +4845,15 @@ export interface components {
             /** Current Password */
             current_password?: string | null;
         };
+        /** Progress */
+        Progress: {
+            /** Percent */
+            percent: number | null;
+            /** Note */
+            note: string | null;
+            /** At */
+            at: string;
+        };
         /**
          * Proof
          * @description That it is really the owner of the account: exactly one of the password and a code.
@@ -3876,6 +4912,11 @@ export interface components {
              * @example 2026-01-31T12:00:00.000Z
              */
             timestamp: string;
+            /**
+             * Averaged S
+             * @description Where only buckets are kept of older readings: the average of so many seconds from then on.
+             */
+            averaged_s?: number | null;
         };
         /**
          * RecoveryCodes
@@ -4272,6 +5313,116 @@ export interface components {
             /** Ended */
             ended: number;
         };
+        /** ShadowActor */
+        ShadowActor: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "user" | "api_token" | "device";
+            /** Id */
+            id: number | null;
+            /**
+             * Name
+             * @description The e-mail address of a user, the uid of a device.
+             */
+            name: string | null;
+        };
+        /** ShadowChangeOut */
+        ShadowChangeOut: {
+            /** Id */
+            id: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "desired" | "reported";
+            /**
+             * Version
+             * @description The version of this side that the change made.
+             */
+            version: number;
+            /** Changed At */
+            changed_at: string;
+            actor: components["schemas"]["ShadowActor"];
+            /**
+             * Patch
+             * @description What changed, as a merge patch (RFC 7396) on the version before.
+             */
+            patch: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ShadowIn
+         * @description A user sends `desired`, a device `reported`.
+         */
+        ShadowIn: {
+            /**
+             * Desired
+             * @description How the device shall be. At most 16 KiB of JSON, 16 levels deep. A member that is null is removed.
+             */
+            desired?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Reported
+             * @description How the device says it is. At most 16 KiB of JSON, 16 levels deep. A member that is null is removed.
+             */
+            reported?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Version
+             * @description The version that this change was made for; when it is no longer the latest, the answer is 409.
+             */
+            version?: number | null;
+        };
+        /** ShadowOut */
+        ShadowOut: {
+            /** Device Id */
+            device_id: number;
+            /** Desired */
+            desired: {
+                [key: string]: unknown;
+            };
+            /**
+             * Desired Version
+             * @description Counts the changes of `desired`; 0 = never set.
+             */
+            desired_version: number;
+            /**
+             * Desired At
+             * @description When `desired` last changed.
+             */
+            desired_at: string | null;
+            /** Reported */
+            reported: {
+                [key: string]: unknown;
+            };
+            /**
+             * Reported Version
+             * @description Counts the changes of `reported`; 0 = never set.
+             */
+            reported_version: number;
+            /**
+             * Reported At
+             * @description When `reported` last changed.
+             */
+            reported_at: string | null;
+            /**
+             * Delta
+             * @description The members of `desired` that the device does not report so.
+             */
+            delta: {
+                [key: string]: unknown;
+            };
+            /**
+             * Delta Version
+             * @description Counts the changes of both sides: the greater one is the newer delta.
+             */
+            delta_version: number;
+        };
         /**
          * SignInWays
          * @description What a sign-in page has to offer.
@@ -4290,6 +5441,40 @@ export interface components {
             password_reset_by_mail: boolean;
             /** Providers */
             providers: components["schemas"]["ProviderRead"][];
+        };
+        /**
+         * SourceIn
+         * @description One pattern of topics and what its messages are.
+         */
+        SourceIn: {
+            /**
+             * Topic
+             * @description Names in braces take a level or a part of one; + and # as in MQTT.
+             * @example zigbee2mqtt/{device}
+             */
+            topic: string;
+            /**
+             * Device Uid
+             * @description Which device it is, from the topic's names.
+             * @default {device}
+             */
+            device_uid: string;
+            /**
+             * Key
+             * @description The series, if a message is one value.
+             * @example temp_c
+             */
+            key?: string | null;
+            /**
+             * Time Field
+             * @description The field with the device's own time.
+             */
+            time_field?: string | null;
+            /**
+             * Event Type
+             * @description Keep each message as an event of this type.
+             */
+            event_type?: string | null;
         };
         /**
          * SpanOut
@@ -4358,6 +5543,11 @@ export interface components {
              */
             reason: string | null;
             /**
+             * Cause
+             * @description Why it is offline, for programs; null while it is there.
+             */
+            cause: ("never_heard" | "goodbye" | "reported" | "will" | "keep_alive" | "lost" | "silent" | "closed" | "released") | null;
+            /**
              * Transports
              * @description The kinds of connection that stand at this moment.
              */
@@ -4415,6 +5605,264 @@ export interface components {
             by_sensor_type: components["schemas"]["SensorSummaryOut"][];
             /** By Device */
             by_device: components["schemas"]["DeviceSummaryOut"][];
+        };
+        /** TaskCompleted */
+        TaskCompleted: {
+            /** Id */
+            id: number;
+            /**
+             * Status
+             * @description `queued` when it failed and is to be tried again.
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Attempt */
+            attempt: number;
+            /** Retry At */
+            retry_at: string | null;
+            /** Reason */
+            reason: string | null;
+            /** At */
+            at: string;
+        };
+        /** TaskCompletion */
+        TaskCompletion: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "done" | "failed";
+            /** Result */
+            result?: unknown;
+            /** Lease Token */
+            lease_token?: string | null;
+        };
+        /** TaskContextRead */
+        TaskContextRead: {
+            /** Device Id */
+            device_id: number;
+            /** Context Key */
+            context_key: string;
+            /** Capabilities */
+            capabilities: {
+                [key: string]: unknown;
+            };
+            /** Meta */
+            meta: {
+                [key: string]: unknown;
+            };
+            /** Seen At */
+            seen_at: string;
+            /** Created At */
+            created_at: string;
+        };
+        /** TaskCreate */
+        TaskCreate: {
+            /**
+             * Execution Context Key
+             * @description Only this context of the device may take it; any, when left out.
+             */
+            execution_context_key?: string | null;
+            /**
+             * Priority
+             * @description Higher first; among equals the older one.
+             * @default 0
+             */
+            priority: number;
+            /** Not Before */
+            not_before?: (string | number) | null;
+            /**
+             * Expires At
+             * @description Not begun by then, it is not done at all.
+             */
+            expires_at?: (string | number) | null;
+            /**
+             * Max Attempts
+             * @description How often it is tried in all. Left out, a failure that the device reports is final, and a lost lease puts the task back, ten times at most.
+             */
+            max_attempts?: number | null;
+            /**
+             * Type
+             * @example config.apply
+             */
+            type: string;
+            /**
+             * Payload
+             * @default {}
+             */
+            payload: {
+                [key: string]: unknown;
+            };
+            /**
+             * Idempotency Key
+             * @description With a key that the device's tasks know already, the answer is that task.
+             */
+            idempotency_key?: string | null;
+        };
+        /** TaskDetail */
+        TaskDetail: {
+            /** Id */
+            id: number;
+            /** Device Id */
+            device_id: number;
+            /** Type */
+            type: string;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Execution Context Key */
+            execution_context_key: string | null;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /** Priority */
+            priority: number;
+            /** Not Before */
+            not_before: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Max Attempts */
+            max_attempts: number | null;
+            /**
+             * Attempts
+             * @description How often it was leased.
+             */
+            attempts: number;
+            /**
+             * Available At
+             * @description From when it may be leased: later than `not_before` after a failure.
+             */
+            available_at: string;
+            /**
+             * Leased By
+             * @description The context that has it, or had it last.
+             */
+            leased_by: string | null;
+            /**
+             * Leased Via
+             * @description `http` or `mqtt`.
+             */
+            leased_via: string | null;
+            /** Lease Expires At */
+            lease_expires_at: string | null;
+            progress: components["schemas"]["Progress"] | null;
+            /** Result */
+            result: unknown;
+            /**
+             * Reason
+             * @description Why it is where it is, in a sentence.
+             */
+            reason: string | null;
+            /** Bulk Id */
+            bulk_id: number | null;
+            /** Created By */
+            created_by: string | null;
+            /** Created At */
+            created_at: string;
+            /** Updated At */
+            updated_at: string;
+            /** Ended At */
+            ended_at: string | null;
+            /** Steps */
+            steps: components["schemas"]["TaskStepRead"][];
+        };
+        /** TaskProgress */
+        TaskProgress: {
+            /** Percent */
+            percent?: number | null;
+            /** Note */
+            note?: string | null;
+            /** Lease Token */
+            lease_token?: string | null;
+        };
+        /** TaskRead */
+        TaskRead: {
+            /** Id */
+            id: number;
+            /** Device Id */
+            device_id: number;
+            /** Type */
+            type: string;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Execution Context Key */
+            execution_context_key: string | null;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /** Priority */
+            priority: number;
+            /** Not Before */
+            not_before: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Max Attempts */
+            max_attempts: number | null;
+            /**
+             * Attempts
+             * @description How often it was leased.
+             */
+            attempts: number;
+            /**
+             * Available At
+             * @description From when it may be leased: later than `not_before` after a failure.
+             */
+            available_at: string;
+            /**
+             * Leased By
+             * @description The context that has it, or had it last.
+             */
+            leased_by: string | null;
+            /**
+             * Leased Via
+             * @description `http` or `mqtt`.
+             */
+            leased_via: string | null;
+            /** Lease Expires At */
+            lease_expires_at: string | null;
+            progress: components["schemas"]["Progress"] | null;
+            /** Result */
+            result: unknown;
+            /**
+             * Reason
+             * @description Why it is where it is, in a sentence.
+             */
+            reason: string | null;
+            /** Bulk Id */
+            bulk_id: number | null;
+            /** Created By */
+            created_by: string | null;
+            /** Created At */
+            created_at: string;
+            /** Updated At */
+            updated_at: string;
+            /** Ended At */
+            ended_at: string | null;
+        };
+        /** TaskStepRead */
+        TaskStepRead: {
+            /** At */
+            at: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "leased" | "done" | "failed" | "cancelled" | "expired";
+            /** Attempt */
+            attempt: number;
+            /** Detail */
+            detail: string;
         };
         /**
          * Temperature
@@ -14919,6 +16367,1738 @@ export interface operations {
             };
         };
     };
+    read_bulk_tasks: {
+        parameters: {
+            query?: {
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkRead"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_bulk_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request harmless for 24 hours. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_bulk_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                bulk_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_bulk_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                bulk_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_context_heartbeat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContextBeat"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContextBeatOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    poll_tasks: {
+        parameters: {
+            query?: {
+                /** @description At most this many tasks. */
+                limit?: number;
+                /** @description Which part of the device asks. */
+                context_key?: string;
+                /** @description Clamped to 5..600. */
+                lease_seconds?: number;
+                /** @description Seconds to wait for something when nothing is there. */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeasedTask"][];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskCompletion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskCompleted"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_task_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskProgress"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseHeld"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extend_task_lease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LeaseExtension"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseHeld"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_commands: {
+        parameters: {
+            query?: {
+                /** @description Only these; for users. */
+                status?: ("queued" | "leased" | "done" | "failed" | "cancelled" | "expired") | null;
+                /** @description Which part of the device asks. */
+                context_key?: string;
+                /** @description Clamped to 5..600. */
+                lease_seconds?: number;
+                /** @description Seconds to wait for something when nothing is there. */
+                wait?: number;
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandRead"][] | components["schemas"]["LeasedCommand"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_command: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request harmless for 24 hours. */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommandCreate"];
+            };
+        };
+        responses: {
+            /** @description The command that the device has with this idempotency_key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandRead"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_command: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+                /** @description Integer id. */
+                cmd_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CommandCompletion"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskCompleted"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_tasks: {
+        parameters: {
+            query?: {
+                device_id?: number | null;
+                home_id?: number | null;
+                /** @description Only these. */
+                status?: ("queued" | "leased" | "done" | "failed" | "cancelled" | "expired") | null;
+                type?: string | null;
+                bulk_id?: number | null;
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRead"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_device_tasks: {
+        parameters: {
+            query?: {
+                /** @description Only these. */
+                status?: ("queued" | "leased" | "done" | "failed" | "cancelled" | "expired") | null;
+                type?: string | null;
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRead"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_task: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request harmless for 24 hours. */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskCreate"];
+            };
+        };
+        responses: {
+            /** @description The task that the device has with this idempotency_key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRead"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+                /** @description Integer id. */
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_task_contexts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskContextRead"][];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     say_hello: {
         parameters: {
             query?: never;
@@ -15625,12 +18805,20 @@ export interface operations {
     read_device_logs: {
         parameters: {
             query?: {
-                /** @description This level and the more serious ones. */
-                level?: ("debug" | "info" | "warning" | "error" | "critical") | null;
                 /** @description At most this many items. */
                 limit?: number;
                 /** @description `X-Next-Cursor` of the page before. */
                 cursor?: string | null;
+                /** @description This level and the more serious ones. */
+                level?: ("debug" | "info" | "warning" | "error" | "critical") | null;
+                /** @description Who wrote it. */
+                source?: ("device" | "hub") | null;
+                /** @description Part of the text, in either case. */
+                q?: string | null;
+                /** @description Start, included; RFC 3339 or integer milliseconds since 1970, by the device's clock. */
+                from?: string | null;
+                /** @description End, not included; RFC 3339 or integer milliseconds since 1970, by the device's clock. */
+                to?: string | null;
             };
             header?: never;
             path: {
@@ -16551,6 +19739,1056 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_shadow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShadowOut"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_shadow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShadowIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShadowOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    update_shadow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShadowIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShadowOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_shadow_changes: {
+        parameters: {
+            query?: {
+                /** @description Only what users desired, or only what the device reported. */
+                side?: ("desired" | "reported") | null;
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShadowChangeOut"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_device_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                device_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthOut"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_bridges: {
+        parameters: {
+            query?: {
+                /** @description Of this organization only. */
+                organization_id?: number | null;
+                /** @description At most this many items. */
+                limit?: number;
+                /** @description `X-Next-Cursor` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeRead"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_bridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BridgeCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    try_bridge_sources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessageTried"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_bridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                bridge_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_bridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                bridge_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    update_bridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Integer id. */
+                bridge_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BridgeUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeRead"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

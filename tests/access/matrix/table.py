@@ -175,6 +175,26 @@ PUT /devices/{device_id}/shadow                            401  ok   404  403  o
 PATCH /devices/{device_id}/shadow                          401  ok   404  403  ok   ok   ok   404  403   ok    404
 GET /devices/{device_id}/shadow/changes                    401  ok   404  ok   ok   ok   ok   404  ok    ok    404
 
+# Work for devices, of which a viewer hears nothing
+POST /tasks/context/heartbeat                              401  ok   ok   401  401  401  401  401  401   401   401
+POST /tasks/poll                                           401  ok   ok   401  401  401  401  401  401   401   401
+POST /tasks/{task_id}/complete                             401  ok   404  401  401  401  401  401  401   401   401
+POST /tasks/{task_id}/progress                             401  ok   404  401  401  401  401  401  401   401   401
+POST /tasks/{task_id}/extend                               401  ok   404  401  401  401  401  401  401   401   401
+GET /tasks                                                 401  401  401  403  ok   ok   ok   none ok    ok    none
+GET /tasks/{task_id}                                       401  401  401  403  ok   ok   ok   404  ok    ok    404
+GET /devices/{device_id}/tasks                             401  401  401  403  ok   ok   ok   404  ok    ok    404
+POST /devices/{device_id}/tasks                            401  401  401  403  ok   ok   ok   404  403   ok    404
+POST /devices/{device_id}/tasks/{task_id}/cancel           401  401  401  403  ok   ok   ok   404  403   ok    404
+GET /devices/{device_id}/task-contexts                     401  401  401  403  ok   ok   ok   404  ok    ok    404
+GET /devices/{device_id}/commands                          401  ok   404  403  ok   ok   ok   404  ok    ok    404
+POST /devices/{device_id}/commands                         401  401  401  403  ok   ok   ok   404  403   ok    404
+PUT /devices/{device_id}/commands/{cmd_id}                 401  ok   404  401  401  401  401  401  401   401   401
+GET /tasks/bulk                                            401  401  401  403  ok   ok   ok   none ok    ok    none
+POST /tasks/bulk                                           401  401  401  403  ok   ok   ok   404  403   ok    404
+GET /tasks/bulk/{bulk_id}                                  401  401  401  403  ok   ok   ok   404  ok    ok    404
+POST /tasks/bulk/{bulk_id}/cancel                          401  401  401  403  ok   ok   ok   404  403   ok    404
+
 # Telemetry
 POST /telemetry                                            401  ok   ok   401  401  401  401  401  401   401   401
 POST /events                                               401  ok   ok   401  401  401  401  401  401   401   401

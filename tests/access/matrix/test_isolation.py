@@ -25,7 +25,8 @@ SPIES = ("own", "viewer", "editor", "technician", "dev", "token")
 # Words that a filter of this name means; the others take names, or ids by their own name.
 _MEANT: dict[str, list[Any]] = {
     "from": ["2020-01-01T00:00:00Z"], "to": ["2999-01-01T00:00:00Z"], "limit": [1, 500], "bucket": ["1h"],
-    "agg": ["avg"], "action": ["device", "user", "home"], "sample_ms": [0], "top_n": [0], "is_active": ["true"],
+    "agg": ["avg"], "action": ["device", "user", "home"], "sample_ms": [0], "top_n": [0],
+    "wait": [0], "is_active": ["true"],
 }  # fmt: skip
 
 

@@ -5,13 +5,13 @@ What is expected follows from the table: wherever the role in A alone is refused
 
 import pytest
 
-from tests.access.matrix import requests_accounts, requests_devices, requests_people, requests_places
+from tests.access.matrix import requests_accounts, requests_devices, requests_people, requests_places, requests_tasks
 from tests.access.matrix.callers import Caller
 from tests.access.matrix.requests import send
 from tests.access.matrix.table import HTTP, rows
 from tests.access.matrix.world import World
 
-_ASKINGS_OF = (requests_accounts, requests_devices, requests_people, requests_places)
+_ASKINGS_OF = (requests_accounts, requests_devices, requests_people, requests_places, requests_tasks)
 # The machine belongs to no organization, and one's own account to oneself.
 ROWS = {label: cells for label, cells in rows(HTTP).items() if "/system/" not in label and not label.startswith("WS ")}
 OF_ORGANIZATIONS = {label: cells for label, cells in ROWS.items() if "/auth/" not in label and "/me" not in label}
@@ -25,6 +25,12 @@ OF_OWNERS = {
     "GET /retention-policies": "none", "GET /retention-policies/{policy_id}": "404",
     "PATCH /retention-policies/{policy_id}": "404", "DELETE /retention-policies/{policy_id}": "404",
 }  # fmt: skip
+# Viewers have no scope of tasks at all: whoever has one elsewhere sees that here there is nothing for them.
+OF_TASKS = {
+    label: "none" if label in {"GET /tasks", "GET /tasks/bulk"} else "404"
+    for label, cells in ROWS.items()
+    if cells["view"] == "403" and ("/tasks" in label or "/task-contexts" in label or "/commands" in label)
+}
 # Each line is judged by its device (tests/telemetry/transfer); to send one, the scope anywhere is enough.
 JUDGED_BY_THE_LINE = "POST /analytics/import"
 
@@ -35,6 +41,7 @@ def test_a_viewer_here(world: World, elsewhere: str) -> None:
     expected = {label: cells["view"] for label, cells in ROWS.items() if cells["view"] in REFUSED}
     if elsewhere == "owner":
         expected |= dict.fromkeys(OF_OTHERS, "404") | OF_OWNERS
+    expected |= OF_TASKS
     del expected[JUDGED_BY_THE_LINE]
     assert len([label for label in expected if not label.startswith("GET ")]) > 40
     assert {label: send(world, somebody, label)[0] for label in expected} == expected

@@ -103,6 +103,7 @@ async def _fill(app: FastAPI, client: httpx2.AsyncClient) -> tuple[dict[str, str
     for number in range(ROWS):
         await make(f"/residents/{resident['id']}/events", text=f"Note {number}")
         await make("/telemetry", secret, event_type="count", payload={"n": number})
+        await make("/tasks/bulk", type="blink", devices={"device_ids": [device["id"]]})
         await make(f"/devices/{device['id']}/logs", secret, message=f"Line {number}")
         wish = {"desired": {"n": number}}
         changed = await client.put(f"/devices/{device['id']}/shadow", json=wish, headers=headers)

@@ -1,0 +1,73 @@
+"""Who waits for work, and what wakes them. Nothing here awaits."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from roost.core.bus import Bus
+from roost.devices.messages import ENDING_EVENTS
+from roost.tasks.messages import CHANGED, DUE
+
+
+class Arrivals:
+    """Long polls by device, and listeners for all devices."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[int], None]] = []
+        self.closed = False
+        self._unsubscribe = [
+            bus.subscribe(CHANGED, self._on_changed),
+            bus.subscribe(DUE, self._on_due),
+            bus.subscribe("device.", self._on_device),
+        ]
+
+    def stop(self) -> None:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+
+    def close(self) -> None:
+        """Let every long poll answer now, and no other wait: the hub is going down."""
+        self.closed = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
+    @contextmanager
+    def waiting(self, device_id: int) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there may be work for the device; whoever looks clears it first."""
+        event = asyncio.Event()
+        self._waiting.setdefault(device_id, set()).add(event)
+        try:
+            yield event
+        finally:
+            events = self._waiting[device_id]
+            events.discard(event)
+            if not events:
+                del self._waiting[device_id]
+
+    def listen(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener(device_id)` likewise, for every device; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _arrived(self, device_id: int) -> None:
+        for event in self._waiting.get(device_id, ()):
+            event.set()
+        for listener in self._listeners:
+            listener(device_id)
+
+    def _on_changed(self, _subject: str, message: dict[str, Any]) -> None:
+        for task in message["tasks"]:
+            if task["status"] == "queued":
+                self._arrived(task["device_id"])
+
+    def _on_due(self, _subject: str, message: dict[str, Any]) -> None:
+        for device_id in message["device_ids"]:
+            self._arrived(device_id)
+
+    def _on_device(self, subject: str, message: dict[str, Any]) -> None:
+        if subject in ENDING_EVENTS:
+            for event in self._waiting.get(message["device_id"], ()):
+                event.set()
