@@ -317,17 +317,21 @@ async def _start_devices(app: FastAPI, rooms: AsyncExitStack) -> None:
 async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
     state = app.state
     queue = state.process.log() if state.process is not None else None
-    telemetry = Telemetry(state.settings, state.clock, state.bus, state.presence, queue, disk=state.disk)
-    state.ingest, state.store = telemetry.ingest, telemetry.store
+    telemetry = Telemetry(
+        state.settings, state.clock, state.bus, state.presence, queue, disk=state.disk, database=state.database
+    )  # fmt: skip
+    state.ingest, state.store, state.history = telemetry.ingest, telemetry.store, telemetry.history
     state.device_health = HealthFacts(state.database, state.clock, state.presence, SentByDevices(telemetry.store))
-    state.transfers = Transfers(telemetry.log, telemetry.store, state.database, state.clock)
+    state.transfers = Transfers(
+        telemetry.log, telemetry.store, state.database, state.clock, history=telemetry.history
+    )  # fmt: skip
     rooms.callback(state.bus.subscribe(IMPORTED, state.transfers.on_imported))
     await telemetry.start()
     rooms.push_async_callback(telemetry.stop)
     if state.settings.archive and state.part & Part.WORKER:
         archive = Archive(
             telemetry.log, telemetry.store, state.database, blobs_for(state.settings), state.clock,
-            after_days=state.settings.archive_after_days, scratch=state.settings.data_dir / "archive",
+            settings=state.settings,
         )  # fmt: skip
         archive.start()
         rooms.push_async_callback(archive.stop)

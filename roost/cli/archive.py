@@ -16,6 +16,7 @@ from roost.telemetry.transfer.archive_reads import damage_of
 from roost.telemetry.transfer.forgetting import forget_device
 from roost.telemetry.transfer.manifests import all_manifests
 from roost.telemetry.transfer.months import Month
+from roost.telemetry.transfer.turns import AnotherWrites
 
 app = typer.Typer(help="Telemetry as Parquet files for others to read.", no_args_is_help=True)
 
@@ -27,23 +28,28 @@ def run(
 ) -> None:
     """Write the months that have ended, as a hub with ROOST_ARCHIVE does by itself; on SQLite while no hub is running.
 
-    A file is replaced only by one that has at least as much of every device.
+    What the archive has and the hub has no longer stays in it.
     """
     try:
         month = None if first is None else Month.parse(first)
         with opened_data() as (runner, data):
             settings = data.settings
             archive = Archive(
-                data.log, data.store, data.database, blobs_for(settings), data.clock,
-                after_days=settings.archive_after_days, scratch=settings.data_dir / "archive",
+                data.log, data.store, data.database, blobs_for(settings), data.clock, settings=settings
             )  # fmt: skip
             done = runner.run(archive.write_due(first=month, again=again))
-    except (DoorClosed, LogUnavailable, BlobsUnavailable, DBAPIError, RoostError, OSError, ValueError) as error:
+    except (
+        DoorClosed,
+        AnotherWrites,
+        LogUnavailable,
+        BlobsUnavailable,
+        DBAPIError,
+        RoostError,
+        OSError,
+        ValueError,
+    ) as error:
         _fail(f"The archive could not be written: {error}")
-    typer.echo(
-        f"{done.written:,} months of organizations written, {done.same:,} as they were,"
-        f" {done.kept:,} kept because the archive has more of them than the hub."
-    )
+    typer.echo(f"{done.written:,} months of organizations written, {done.same:,} as they were.")
 
 
 @app.command()

@@ -11,12 +11,15 @@ from sqlalchemy.exc import DBAPIError
 
 from roost.access.audit.keys import audit_key
 from roost.access.audit.log import SYSTEM, Deed, use_key
+from roost.core.blobs import blobs_for
 from roost.core.clock import Clock, SystemClock
 from roost.core.database import Database, sqlite_path
 from roost.core.errors import CutShort, RoostError
 from roost.core.settings import Settings
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.retention.history import History
+from roost.telemetry.retention.horizons import Horizons
 from roost.telemetry.service import open_log
 from roost.telemetry.transfer.service import OPERATOR, Transfers
 from roost.telemetry.transfer.wanted import Events, Position, Readings
@@ -135,7 +138,7 @@ def door_to(url: str | None, token: str | None) -> Iterator[Door]:
     """The hub at this address, or without one the data that the settings name. Raises DoorClosed."""
     if url is None:
         with opened_data() as (runner, data):
-            yield DataDoor(runner, Transfers(data.log, data.store, data.database, data.clock))
+            yield DataDoor(runner, Transfers(data.log, data.store, data.database, data.clock, history=data.history))
     elif not token:
         raise DoorClosed("A hub wants a token: --token, or ROOST_TOKEN in the environment.")
     else:
@@ -152,6 +155,7 @@ class Data(NamedTuple):
     database: Database
     log: Log
     store: TelemetryStore
+    history: History
 
 
 @contextmanager
@@ -182,4 +186,5 @@ async def _open(opened: AsyncExitStack) -> Data:
     log = open_log(settings, clock)
     opened.push_async_callback(log.close)
     await log.open()
-    return Data(settings, clock, database, log, TelemetryStore(log, clock))
+    history = History(log, Horizons(database, clock), blobs_for(settings) if settings.archive else None)
+    return Data(settings, clock, database, log, TelemetryStore(log, clock, history), history)

@@ -11,7 +11,8 @@ import roost.devices.shadow.models
 import roost.ops.models
 import roost.places.models
 import roost.tasks.models
-import roost.telemetry.retention.models  # noqa: F401 - imported for its tables, as the others
+import roost.telemetry.retention.models
+import roost.telemetry.transfer.models  # noqa: F401 - imported for its tables, as the others
 from roost.core.database import Base
 
 metadata = Base.metadata

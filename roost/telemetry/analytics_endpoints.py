@@ -16,7 +16,7 @@ from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
 from roost.devices.repository import DevicePlace, list_device_places
-from roost.telemetry.answers import as_json, reading_the_log, store_of
+from roost.telemetry.answers import as_json, buckets_before, reading_the_log, store_of
 from roost.telemetry.buckets import Buckets, FixedBuckets, edges_over
 from roost.telemetry.parameters import Division, Fleet, FleetWanted, Question, RecentSpan, SensorTypes, invalid_query
 from roost.telemetry.questions import BucketQuestion
@@ -61,6 +61,7 @@ async def list_trends(
     chosen = question or _HOURLY
     name, group_of = _GROUPS.get(by, ("", None))
     groups = {device.id: group_of(device) if group_of is not None else None for device in devices}
+    folded_before = await buckets_before(request, groups, span, sensor_type)
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
@@ -71,7 +72,8 @@ async def list_trends(
             ),
         )
     return await as_json(
-        [({name: entry.group} if name else {}) | entry.row | {"devices": entry.devices} for entry in entries]
+        [({name: entry.group} if name else {}) | entry.row | {"devices": entry.devices} for entry in entries],
+        folded_before,
     )
 
 

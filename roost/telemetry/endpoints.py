@@ -17,7 +17,7 @@ from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
 from roost.devices.dependencies import CurrentDevice
 from roost.devices.repository import get_device, list_ids
-from roost.telemetry.answers import as_json, reading_the_log, store_of
+from roost.telemetry.answers import as_json, bucket_headers, buckets_before, reading_the_log, store_of
 from roost.telemetry.log import MessageFilter
 from roost.telemetry.messages import Reading
 from roost.telemetry.parameters import (
@@ -61,10 +61,12 @@ async def list_device_telemetry(
 @router.get(
     "/devices/{device_id}/readings",
     response_model=list[ReadingOut] | list[BucketOut],
+    response_model_exclude_unset=True,
     responses=problem_responses(400, 401, 403, 404, 503),
 )
 async def list_readings(
     request: Request,
+    response: Response,
     session: ReadSession,
     *,
     user: Reader,
@@ -80,6 +82,9 @@ async def list_readings(
     With `bucket`, aggregates per series and bucket, oldest first, at most 50,000 of them. With `points`, readings of
     each series for a chart, oldest first: of every stretch of time the smallest and the largest, and the first and
     last of all. `limit` and `cursor` page the readings themselves only.
+
+    Where retention has left only buckets of older readings, `X-Buckets-Before` says up to when that may be so: each
+    counts where it begins, and is one reading (with `averaged_s`) in the list of them.
     """
     await get_device(session, user, device_id, "telemetry:read")
     await session.close()  # Reading history may take a while, and needs no connection of the database.
@@ -89,23 +94,25 @@ async def list_readings(
             raise invalid_query("points", "`points` gives readings and `bucket` aggregates; ask for one of them.")
         return await _thinned(request, device_id, span, points, sensor_type)
     if question is None:
-        return await _raw_page(request, device_id, span, page, sensor_type)
+        return await _raw_page(request, response, device_id, span, page=page, keys=sensor_type)
+    folded_before = await buckets_before(request, [device_id], span, sensor_type)
     with reading_the_log():
         analyst = await store.analyst()
         found = await store.patience.answer(request, lambda: analyst.buckets([device_id], span, question, sensor_type))
-    return await as_json([entry.row for entry in found])
+    return await as_json([entry.row for entry in found], folded_before)
 
 
 async def _thinned(request: Request, device_id: int, span: Span, points: int, keys: Sequence[str]) -> Response:
+    folded_before = await buckets_before(request, [device_id], span, keys)
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
         found = await store.patience.answer(request, lambda: analyst.thinned(device_id, span, points, keys))
-    return await as_json([shown(reading) for reading in found])
+    return await as_json([shown(reading) for reading in found], folded_before)
 
 
 async def _raw_page(
-    request: Request, device_id: int, span: Span, page: PageRequest, keys: Sequence[str]
+    request: Request, response: Response, device_id: int, span: Span, *, page: PageRequest, keys: Sequence[str]
 ) -> list[ReadingOut]:
     """A cursor is the time of the last reading given and how many of that moment were given: late data may come in."""
     given = 0
@@ -114,11 +121,14 @@ async def _raw_page(
             raise Malformed("The cursor is not one that this list gave out; start again without it.", code="bad_cursor")
         last, given = int(page.after[0]), int(page.after[1])
         span = Span(span.since, min(span.until, last + 1))
+    folded_before = await buckets_before(request, [device_id], span, keys)
+    response.headers.update(bucket_headers(folded_before))
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
         newest = await store.patience.answer(
-            request, lambda: analyst.newest(device_id, span, page.limit + given + 1, keys)
+            request,
+            lambda: analyst.newest(device_id, span, page.limit + given + 1, keys, folded_before=folded_before),
         )
     found = newest[given:]
 
@@ -131,7 +141,11 @@ async def _raw_page(
     return [ReadingOut.of(reading) for reading in page.cut(found, position)]
 
 
-@router.get("/devices/{device_id}/readings/latest", responses=problem_responses(401, 403, 404, 503))
+@router.get(
+    "/devices/{device_id}/readings/latest",
+    response_model_exclude_unset=True,
+    responses=problem_responses(401, 403, 404, 503),
+)
 async def list_latest_readings(
     request: Request, session: ReadSession, user: Reader, device_id: DeviceId
 ) -> list[ReadingOut]:
@@ -153,11 +167,12 @@ async def list_reading_stats(
     """Statistics of every series in the time span."""
     await get_device(session, user, device_id, "telemetry:read")
     await session.close()
+    folded_before = await buckets_before(request, [device_id], span, sensor_type)
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()
         found = await store.patience.answer(request, lambda: analyst.statistics(device_id, span, sensor_type))
-    return await as_json(found)
+    return await as_json(found, folded_before)
 
 
 @router.get("/telemetry", responses=problem_responses(400, 401, 403, 404, 503))

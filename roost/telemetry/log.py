@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,6 +19,10 @@ _decode_units = msgspec.json.Decoder(dict[str, str]).decode
 
 class LogUnavailable(Exception):  # noqa: N818 - it reads as what it says
     """The log cannot take or give messages at the moment; nothing of the call happened, or it is safe to repeat."""
+
+
+class ArchiveUnavailable(LogUnavailable):
+    """What the log no longer has is in the archive, which cannot be read at the moment."""
 
 
 class Row(msgspec.Struct, gc=False):
@@ -45,6 +49,15 @@ class Row(msgspec.Struct, gc=False):
         return _decode_units(self.units) if self.units else {}
 
 
+class CoarseRow(NamedTuple):
+    """Buckets of `width_ms` that begin from `start` to before `end` (ms): see `roost.telemetry.retention.coarse`."""
+
+    width_ms: int
+    start: int
+    end: int
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
     """Which messages are wanted: `since` <= observed_at < `until` (ms), ids below `before_id`; None = any."""
@@ -69,7 +82,27 @@ class MessageFilter:
 ANY = MessageFilter()
 
 
-class Log(Protocol):
+class Readable(Protocol):
+    """Where readings are asked for: the log, or the log with what is no longer in it."""
+
+    def pieces(
+        self,
+        device_id: int,
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncIterator[Frame | Summary]":
+        """Readings of one device with `since` <= observed_at < `until` (ms), oldest first, in bounded memory.
+
+        Pieces do not overlap in time; a frame has 65,536 rows at most, unless a single moment has more. `keys` empty:
+        all. Where `whole(start, end)` (ms, both included) is true, a summary of that stretch may come instead of it.
+        Raises LogUnavailable.
+        """
+
+
+class Log(Readable, Protocol):
     """The durable log of messages. Reads see whatever an append has returned for."""
 
     async def open(self) -> None: ...
@@ -89,21 +122,8 @@ class Log(Protocol):
     async def between(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
         """Messages of one device with `since` <= observed_at < `until`, oldest first, at most `limit` of the newest."""
 
-    def pieces(
-        self,
-        device_id: int,
-        since: int,
-        until: int,
-        *,
-        keys: Sequence[str] = (),
-        whole: Callable[[int, int], bool] | None = None,
-    ) -> "AsyncIterator[Frame | Summary]":
-        """Readings of one device with `since` <= observed_at < `until` (ms), oldest first, in bounded memory.
-
-        Pieces do not overlap in time; a frame has 65,536 rows at most, unless a single moment has more. `keys` empty:
-        all. Where `whole(start, end)` (ms, both included) is true, a summary of that stretch may come instead of it.
-        Raises LogUnavailable.
-        """
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        """What is left of a device's older readings as buckets, of which some begin in this time (ms), by `start`."""
 
     async def find(self, message_id: int) -> Row | None: ...
 

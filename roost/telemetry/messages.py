@@ -35,9 +35,13 @@ class Committed(NamedTuple):
 
 
 class Reading(msgspec.Struct, gc=False):
-    """One value of one series; `timestamp` in milliseconds since 1970 UTC."""
+    """One value of one series; `timestamp` in milliseconds since 1970 UTC.
+
+    With `averaged_ms` it is the average of that much time from there on, of which no single value is left.
+    """
 
     sensor_type: str
     value: Value
     unit: str | None
     timestamp: int
+    averaged_ms: int = 0

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost.core.clock import Clock
-from roost.telemetry.log import MessageFilter, Row
+from roost.telemetry.log import CoarseRow, MessageFilter, Row
 from roost.telemetry.messages import Message
 from roost.telemetry.postgres import blocks, head, removing
 from roost.telemetry.postgres.appending import Appender
 from roost.telemetry.postgres.connections import Connections, Moved
 from roost.telemetry.postgres.schema import SIZE
+from roost.telemetry.retention import coarse_table
 
 if TYPE_CHECKING:
     from roost.telemetry.frames import Frame, Summary
@@ -100,6 +101,11 @@ class PostgresLog:
             make, since = await self._read(lambda connection: reads.pieces(connection, device_id, span, keys, whole))  # noqa: B023
             for piece in await asyncio.to_thread(make):
                 yield piece
+
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        return await self._read(
+            lambda connection: coarse_table.rows_between(connection, device_id, since, until, limit)
+        )
 
     async def find(self, message_id: int) -> Row | None:
         async def asked(connection: Any) -> Row | None:

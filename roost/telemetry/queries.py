@@ -17,6 +17,7 @@ from roost.telemetry.patience import Patience
 
 if TYPE_CHECKING:
     from roost.telemetry.analysis.analyst import Analyst
+    from roost.telemetry.retention.history import History
 
 LATEST_DEVICES = 2_000
 AT_ONCE = 4
@@ -32,8 +33,10 @@ Latest = dict[str, tuple[int, Value, str | None]]
 class TelemetryStore:
     """The log, read. Times in milliseconds since 1970 UTC; raises `LogUnavailable` while the log cannot be read."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock, history: "History | None" = None) -> None:
+        """`history`: where questions about readings go, if not to the log alone."""
         self._log = log
+        self._history = history
         self._clock = clock
         self._latest: OrderedDict[int, Latest] = OrderedDict()
         self._loading: dict[int, asyncio.Event] = {}
@@ -46,7 +49,7 @@ class TelemetryStore:
         """Whoever answers questions about history."""
         if self._analyst is None:
             module = await asyncio.to_thread(importlib.import_module, "roost.telemetry.analysis.analyst")
-            self._analyst = module.Analyst(self._log, self._clock)
+            self._analyst = module.Analyst(self._log, self._clock, self._history)
         return self._analyst
 
     def note(self, committed: list[Committed]) -> None:

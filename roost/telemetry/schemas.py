@@ -14,25 +14,27 @@ class ReadingOut(BaseModel):
     value: Value
     unit: str | None
     timestamp: str = Field(description="RFC 3339, UTC.", examples=["2026-01-31T12:00:00.000Z"])
+    averaged_s: int | None = Field(
+        None,
+        description="Where only buckets are kept of older readings: the average of so many seconds from then on.",
+    )
 
     @classmethod
     def of(cls, reading: Reading) -> "ReadingOut":
-        return cls(
-            sensor_type=reading.sensor_type,
-            value=reading.value,
-            unit=reading.unit,
-            timestamp=rfc3339_from_ms(reading.timestamp),
-        )
+        return cls(**shown(reading))
 
 
 def shown(reading: Reading) -> dict[str, Any]:
     """A reading as `ReadingOut` has it, for long answers that go out without a model."""
-    return {
+    out: dict[str, Any] = {
         "sensor_type": reading.sensor_type,
         "value": reading.value,
         "unit": reading.unit,
         "timestamp": rfc3339_from_ms(reading.timestamp),
     }
+    if reading.averaged_ms:
+        out["averaged_s"] = reading.averaged_ms // 1000
+    return out
 
 
 class BucketOut(BaseModel):

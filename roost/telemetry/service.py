@@ -6,14 +6,18 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from roost.core.blobs import blobs_for
 from roost.core.bus import Bus
 from roost.core.clock import Clock
+from roost.core.database import Database
 from roost.core.disk import DiskGuard
 from roost.core.settings import Settings
 from roost.devices.presence import Presence
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.retention.history import History
+from roost.telemetry.retention.horizons import Horizons
 from roost.telemetry.sealer import Sealer
 from roost.telemetry.sqlite_log import SqliteLog
 
@@ -42,14 +46,16 @@ def sealer_of(log: Log, settings: Settings) -> Sealer:
 class Telemetry:
     def __init__(
         self, settings: Settings, clock: Clock, bus: Bus, presence: Presence, queue: Log | None = None, *,
-        disk: DiskGuard,
+        disk: DiskGuard, database: Database,
     ) -> None:  # fmt: skip
         """`queue` stands in front of the store, where several processes share it."""
         self.log = queue or open_log(settings, clock)
         self.ingest = Ingest(
             self.log, clock, settings.telemetry_rate, presence.seen, queues=queue is not None, disk=disk
         )
-        self.store = TelemetryStore(self.log, clock)
+        blobs = blobs_for(settings) if settings.archive else None
+        self.history = History(self.log, Horizons(database, clock), blobs)
+        self.store = TelemetryStore(self.log, clock, self.history)
         self._bus = bus
         self._sealer = None if queue else sealer_of(self.log, settings)
 

@@ -21,7 +21,8 @@ import apsw
 
 from roost.telemetry import slices
 from roost.telemetry.blocks import file
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import CoarseRow, LogUnavailable, MessageFilter, Row
+from roost.telemetry.retention import coarse_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -64,6 +65,10 @@ class SliceReader:
     ) -> "tuple[list[Frame | Summary], int]":
         """The first pieces of the time span, and where to go on (ms)."""
         return await self._run(partial(self._pieces, keys=keys, whole=whole), parts, device_id, span)
+
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        """What stays of older readings as buckets."""
+        return await self._run(_coarse, device_id, (since, until), limit)
 
     async def find(self, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         return await self._run(self._find, parts, row_id)
@@ -264,6 +269,10 @@ def _head_rows(
         found += slices.as_rows(connection.execute(sql, (who, since, until, limit)))
     found.sort(key=_place)
     return found
+
+
+def _coarse(view: _View, device_id: int, span: tuple[int, int], limit: int) -> list[CoarseRow]:
+    return [] if view.blocks is None else coarse_file.rows_between(view.blocks, device_id, *span, limit)
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from roost.telemetry.blocks.file import FILE as BLOCKS_FILE
 from roost.telemetry.blocks.file import connect as connect_blocks
 from roost.telemetry.blocks.file import count_messages, sealed_devices
 from roost.telemetry.closing import SliceCloser
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import CoarseRow, LogUnavailable, MessageFilter, Row
 from roost.telemetry.message_ids import RESEND_WINDOW_MS, ClosedIds
 from roost.telemetry.messages import Message
 from roost.telemetry.prune import delete_rows, prune_slices
@@ -116,6 +116,9 @@ class SqliteLog:
             found, since = await self._reader.pieces(self._slices, device_id, (since, until), keys, whole)
             for piece in found:
                 yield piece
+
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        return await self._reader.coarse(device_id, since, until, limit)
 
     async def find(self, message_id: int) -> Row | None:
         return await self._reader.find(self._slices, message_id)

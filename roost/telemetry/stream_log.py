@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from roost.core.nats import Nats, NatsAway, partition_of, telemetry_subject
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import CoarseRow, LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.stream_format import encode_batch
@@ -81,6 +81,9 @@ class StreamLog:
         whole: Callable[[int, int], bool] | None = None,
     ) -> "AsyncIterator[Frame | Summary]":
         return self.store.pieces(device_id, since, until, keys=keys, whole=whole)
+
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        return await self.store.coarse(device_id, since, until, limit)
 
     async def find(self, message_id: int) -> Row | None:
         return await self.store.find(message_id)

@@ -77,7 +77,8 @@ class Accumulation:
     """Takes the pieces of a device oldest first, one device after the other, and gathers their readings into cells.
 
     `group_of` says which group a device (by id) counts for; by default each is one of its own. `keys`: only these
-    series. Raises Invalid (code `too_many` or `too_much`) where the answer would not fit into memory.
+    series. Raises Invalid (code `too_many` or `too_much`) where the answer would not fit into memory, or (code
+    `downsampled`) where only summaries are left of what it would have to be told from.
     """
 
     def __init__(
@@ -90,13 +91,14 @@ class Accumulation:
         self._group_of = group_of
         self._shares = {name: SHARES[name] for name in aggregates if name in SHARES}
         self._wants_spread = "stddev" in aggregates
+        self._summarised = from_summaries(aggregates)
         self._series: dict[Name, _Gathered] = {}
         self._partials = self._settled = 0
         self._values = 0
 
     def whole(self, start: int, end: int) -> bool:
         """Whether a summary of the stretch from `start` to `end` (included) does: for the store's `pieces`."""
-        return from_summaries(self._aggregates) and self._buckets.start_of(start) == self._buckets.start_of(end)
+        return self._summarised and self._buckets.start_of(start) == self._buckets.start_of(end)
 
     def fold(self, piece: Piece) -> None:
         group = piece.device_id if self._group_of is None else self._group_of(piece.device_id)
@@ -122,6 +124,12 @@ class Accumulation:
             yield Series(group, key, gathered.unit, cells)
 
     def _fold_summary(self, group: Hashable, summary: Summary) -> None:
+        if not self._summarised:
+            raise Invalid(
+                "Of some of this time only what buckets held is kept, which is enough for avg, min, max, sum, count,"
+                " first and last; ask for those, or for a later `from`.",
+                code="downsampled",
+            )
         start, device_id = self._buckets.start_of(summary.start), summary.device_id
         for key, column in summary.columns.items():
             if self._keys and key not in self._keys:

@@ -14,7 +14,7 @@ from roost.telemetry.analysis.looking_back import latest_readings, newest_readin
 from roost.telemetry.analysis.thinning import ThinnedSeries
 from roost.telemetry.buckets import Buckets, OneBucket, edges_over
 from roost.telemetry.frames import Frame
-from roost.telemetry.log import Log
+from roost.telemetry.log import Readable
 from roost.telemetry.messages import Reading
 from roost.telemetry.questions import BucketQuestion
 from roost.telemetry.spans import FOREVER_MS, Span
@@ -31,17 +31,27 @@ class BucketEntry(NamedTuple):
 class Analyst:
     """Answers from a log. Raises LogUnavailable, and Invalid for what would need too much memory."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Readable, clock: Clock, history: Readable | None = None) -> None:
+        """`history`: where what is asked for by its time is looked for, if not in the log alone."""
         self._log = log
+        self._history = history or log
         self._clock = clock
 
     async def latest(self, device_id: int) -> list[Reading]:
-        """The newest reading of every series that the device ever sent, by name."""
+        """The newest reading of every series that the log has of the device, by name."""
         return await latest_readings(self._log, device_id)
 
-    async def newest(self, device_id: int, span: Span, limit: int, keys: Sequence[str]) -> list[Reading]:
-        """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first."""
-        return await newest_readings(self._log, device_id, span, limit, keys=keys, now_ms=self._clock.now_ms())
+    async def newest(
+        self, device_id: int, span: Span, limit: int, keys: Sequence[str], *, folded_before: int | None = None
+    ) -> list[Reading]:
+        """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first.
+
+        Before `folded_before` (ms) there may be buckets in place of readings: each is one, of its average.
+        """
+        return await newest_readings(
+            self._history, device_id, span, limit,
+            keys=keys, now_ms=self._clock.now_ms(), folded_before=folded_before or 0,
+        )  # fmt: skip
 
     async def buckets(
         self, device_ids: Iterable[int], span: Span, question: BucketQuestion, keys: Sequence[str],
@@ -49,13 +59,13 @@ class Analyst:
     ) -> list[BucketEntry]:  # fmt: skip
         """Per group (by default per device), series and bucket: the asked aggregates, by time within a series."""
         gathered = Accumulation(question.buckets, question.aggregates, keys, group_of)
-        await feed(self._log, device_ids, span, gathered.fold, keys=keys, whole=gathered.whole)
+        await feed(self._history, device_ids, span, gathered.fold, keys=keys, whole=gathered.whole)
         return await asyncio.to_thread(lambda: _bucket_entries(list(gathered.series()), span, question))
 
     async def statistics(self, device_id: int, span: Span, keys: Sequence[str]) -> list[Row]:
         """Of each series over the whole span."""
         gathered = Accumulation(OneBucket(), SUMMARISED, keys)
-        await feed(self._log, [device_id], span, gathered.fold, keys=keys, whole=gathered.whole)
+        await feed(self._history, [device_id], span, gathered.fold, keys=keys, whole=gathered.whole)
         return [
             {"sensor_type": series.key, "unit": series.unit}
             | {name: cell.answer(name) for name in SUMMARISED}
@@ -69,15 +79,16 @@ class Analyst:
         found: dict[str, ThinnedSeries] = {}
 
         def fold(piece: Piece) -> None:
-            if not isinstance(piece, Frame):
-                raise TypeError("Nobody said that a summary would do.")
-            for key, column in piece.columns.items():
+            for key in piece.columns:
                 if not keys or key in keys:
                     if key not in found:
                         found[key] = ThinnedSeries(key, points)
-                    found[key].fold(piece.times, column)
+                    if isinstance(piece, Frame):
+                        found[key].fold(piece.times, piece.columns[key])
+                    else:
+                        found[key].fold_summary(piece.columns[key])
 
-        await feed(self._log, [device_id], span, fold, keys=keys)
+        await feed(self._history, [device_id], span, fold, keys=keys)
         return await asyncio.to_thread(lambda: [reading for key in sorted(found) for reading in found[key].readings()])
 
     async def coverage(
@@ -85,7 +96,7 @@ class Analyst:
     ) -> Coverage:
         """Who was heard in which of the stretches that begin at `edges` and make up the span."""
         coverage = Coverage(span, edges, keys)
-        await feed(self._log, device_ids, span, coverage.fold, keys=keys, whole=coverage.whole)
+        await feed(self._history, device_ids, span, coverage.fold, keys=keys, whole=coverage.whole)
         return coverage
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from roost.telemetry.analysis.accumulation import Piece
 from roost.telemetry.frames import Frame
-from roost.telemetry.log import Log
+from roost.telemetry.log import Readable
 from roost.telemetry.spans import Span
 
 # What is calculated with at once: enough that changing threads costs little beside it.
@@ -20,7 +20,7 @@ Fold = Callable[[Piece], None]
 
 
 async def feed(
-    log: Log, device_ids: Iterable[int], span: Span, fold: Fold, *,
+    log: Readable, device_ids: Iterable[int], span: Span, fold: Fold, *,
     keys: Sequence[str] = (), whole: Callable[[int, int], bool] | None = None,
 ) -> None:  # fmt: skip
     """Calls `fold` with every piece of every device: device by device, oldest first, while the next are being read.

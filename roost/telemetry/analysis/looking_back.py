@@ -10,8 +10,8 @@ import numpy as np
 from roost.telemetry.analysis.accumulation import Piece
 from roost.telemetry.analysis.exactness import newest_first, newest_unit, reading_at
 from roost.telemetry.analysis.feeding import feed
-from roost.telemetry.frames import Column, Frame, Times
-from roost.telemetry.log import Log
+from roost.telemetry.frames import Column, Frame, Summary, Times
+from roost.telemetry.log import Readable
 from roost.telemetry.messages import Reading
 from roost.telemetry.spans import Span
 
@@ -37,39 +37,55 @@ def windows(span: Span, now_ms: int) -> list[Span]:
 
 
 async def newest_readings(
-    log: Log, device_id: int, span: Span, limit: int, *, keys: Sequence[str], now_ms: int
+    log: Readable, device_id: int, span: Span, limit: int, *, keys: Sequence[str], now_ms: int, folded_before: int = 0
 ) -> list[Reading]:
-    """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first."""
+    """The newest `limit` readings of the span, newest first; of one moment by name, then the last arrival first.
+
+    Summaries that begin before `folded_before` (ms) are all that is left of what they stand for: one reading each.
+    """
     found: list[Reading] = []
     for window in windows(span, now_ms):
-        newest = _Newest(limit, keys)
+        newest = _Newest(limit, keys, folded_before)
         # A series that has long been silent is looked for in summaries, and only what holds it is decoded.
-        await feed(log, [device_id], window, newest.fold, keys=keys, whole=lambda start, end: True)  # noqa: ARG005
+        await feed(
+            log, [device_id], window, newest.fold, keys=keys,
+            whole=lambda start, end: start >= folded_before,  # noqa: ARG005 - however much it is
+        )  # fmt: skip
         for piece in reversed(newest.pieces):
-            for frame in reversed(await _frames_of(log, piece, limit, keys)):
-                found += await asyncio.to_thread(newest.readings, frame, limit - len(found))
+            for part in reversed(await _parts_of(log, piece, newest)):
+                found += await asyncio.to_thread(newest.readings, part, limit - len(found))
                 if len(found) >= limit:
                     return found
     return found
 
 
-async def _frames_of(log: Log, piece: Piece, limit: int, keys: Sequence[str]) -> list[Frame]:
+async def _parts_of(log: Readable, piece: Piece, newest: "_Newest") -> list[Piece]:
     """The piece itself, or what a summary stands for."""
-    if isinstance(piece, Frame):
+    if isinstance(piece, Frame) or newest.is_bucket(piece):
         return [piece]
-    decoded = _Newest(limit, keys)
-    await feed(log, [piece.device_id], Span(piece.start, piece.end + 1), decoded.fold, keys=keys)
-    return [frame for frame in decoded.pieces if isinstance(frame, Frame)]
+    decoded = newest.another()
+    await feed(log, [piece.device_id], Span(piece.start, piece.end + 1), decoded.fold, keys=newest.keys)
+    return decoded.pieces
 
 
 class _Newest:
     """The last pieces of those that come by, as many as hold `limit` readings."""
 
-    def __init__(self, limit: int, keys: Sequence[str]) -> None:
+    def __init__(self, limit: int, keys: Sequence[str], folded_before: int) -> None:
+        self.keys = keys
         self._limit = limit
         self._keys = frozenset(keys)
+        self._folded_before = folded_before
         self._counted: deque[tuple[int, Piece]] = deque()
         self._held = 0
+
+    def another(self) -> "_Newest":
+        """The same for other pieces."""
+        return _Newest(self._limit, self.keys, self._folded_before)
+
+    def is_bucket(self, summary: Summary) -> bool:
+        """Whether nothing finer is left than this summary."""
+        return summary.start < self._folded_before
 
     @property
     def pieces(self) -> list[Piece]:
@@ -78,6 +94,8 @@ class _Newest:
     def fold(self, piece: Piece) -> None:
         if isinstance(piece, Frame):
             count = int(self._counts(piece).sum())
+        elif self.is_bucket(piece):
+            count = len(piece.columns)
         else:
             count = sum(column.count for key, column in piece.columns.items() if not self._keys or key in self._keys)
         if not count:
@@ -87,9 +105,16 @@ class _Newest:
         while self._held - self._counted[0][0] >= self._limit:
             self._held -= self._counted.popleft()[0]
 
-    def readings(self, frame: Frame, wanted: int) -> list[Reading]:
-        """The newest readings of one of the frames, `wanted` of them or all."""
-        return newest_first(frame, self._first_row(frame, wanted), self._keys)[:wanted]
+    def readings(self, piece: Piece, wanted: int) -> list[Reading]:
+        """The newest readings of one of the pieces, `wanted` of them or all."""
+        if isinstance(piece, Frame):
+            return newest_first(piece, self._first_row(piece, wanted), self._keys)[:wanted]
+        width_ms = piece.end - piece.start + 1
+        return [
+            # A sum that no double holds must not make an average that JSON cannot carry.
+            Reading(key, min(max(c.sum / c.count, c.min), c.max), c.unit, piece.start, width_ms)
+            for key, c in sorted(piece.columns.items())
+        ][:wanted]
 
     def _counts(self, frame: Frame) -> Times:
         """How many readings each row has."""
@@ -106,7 +131,7 @@ class _Newest:
         return 0 if row <= 0 else int(np.searchsorted(frame.times, frame.times[row]))
 
 
-async def latest_readings(log: Log, device_id: int) -> list[Reading]:
+async def latest_readings(log: Readable, device_id: int) -> list[Reading]:
     """The newest reading of every series that the device ever sent, with the newest unit that the series had."""
     latest = _Latest()
     await feed(log, [device_id], Span(), latest.fold, whole=lambda start, end: True)  # noqa: ARG005 - whatever it is

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from roost.telemetry.analysis.exactness import reading_at
 from roost.telemetry.analysis.partials import Floats
-from roost.telemetry.frames import Column, Times
+from roost.telemetry.frames import Column, ColumnSummary, Times
 from roost.telemetry.messages import Reading
 
 Places = npt.NDArray[np.intp]
@@ -55,6 +55,13 @@ class ThinnedSeries:
         self._waiting += len(rows)
         if self._waiting > self._points * _SLACK:
             self._thin()
+
+    def fold_summary(self, column: ColumnSummary) -> None:
+        """Adds what is left of some readings as the smallest and the largest of them, at the ends of their time."""
+        ends = [(column.first_at, column.min), (column.last_at, column.max)][: min(column.count, 2)]
+        times, values = zip(*ends, strict=True)
+        units = () if column.unit is None else ((0, column.unit),)
+        self.fold(np.array(times, np.int64), Column(np.array(values, np.float64), units=units))
 
     def readings(self) -> list[Reading]:
         """Oldest first."""

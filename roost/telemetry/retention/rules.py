@@ -2,23 +2,36 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 
 DAY_MS = 24 * 3600 * 1000
 # Before every time there is: nothing is older.
 NEVER = -(2**63)
+LAST_ID = 2**63 - 1
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A policy as far as one device has to know it. No pattern: every series; no days: for ever."""
+    """A policy as far as one device has to know it. No pattern: every series; no days: for ever.
+
+    With a bucket (ms), aggregates of buckets of that width stay for `coarse_days` more when readings go.
+    """
 
     policy_id: int
     organization_id: int | None
     device_type: str | None
     key_pattern: str | None
     keep_days: int | None
+    bucket_ms: int | None = None
+    coarse_days: int | None = None
+
+    @property
+    def life_days(self) -> int | None:
+        """After how many days nothing is left, not even buckets."""
+        if self.bucket_ms is None or self.keep_days is None:
+            return self.keep_days
+        return None if self.coarse_days is None else self.keep_days + self.coarse_days
 
     def fits(self, organization_id: int | None, device_type: str | None) -> bool:
         """Whether it is about such a device."""
@@ -27,7 +40,7 @@ class Rule(msgspec.Struct, frozen=True):
     def place(self) -> tuple[bool, bool, int, bool, float, int]:
         """Sorts what is more specific first, and of two alike the one that keeps for longer."""
         letters = -1 if self.key_pattern is None else len(self.key_pattern.replace("*", ""))
-        days = float("inf") if self.keep_days is None else self.keep_days
+        days = float("inf") if self.life_days is None else self.life_days
         return (
             self.organization_id is None, self.key_pattern is None, -letters, self.device_type is None, -days,
             self.policy_id,
@@ -45,12 +58,16 @@ def rules_for(policies: Iterable[Rule], organization_id: int | None, device_type
 
 
 class Cutoffs:
-    """The rules of a device at one moment. Whatever was observed before a series' cutoff (ms) is too old."""
+    """The rules of a device at one moment. Whatever was observed before a series' cutoff (ms) is too old.
 
-    def __init__(self, rules: Sequence[Rule], now_ms: int) -> None:
+    Only what arrived with an id up to `through_id` may go.
+    """
+
+    def __init__(self, rules: Sequence[Rule], now_ms: int, through_id: int = LAST_ID) -> None:
         self._rules = rules
         self._now_ms = now_ms
-        self._known: dict[str, int] = {}
+        self._fitting: dict[str, Rule | None] = {}
+        self.through_id = through_id
         every = [self._at(rule) for rule in rules]
         ends = bool(rules) and rules[-1].key_pattern is None
         self.whole = every[-1] if ends else NEVER
@@ -59,14 +76,42 @@ class Cutoffs:
         """Before this there is nothing left at all."""
         self.latest = max(every, default=NEVER)
         """From here on nothing is too old."""
+        self.folds = any(rule.bucket_ms is not None and rule.keep_days is not None for rule in rules)
+        """Whether buckets stay of anything."""
+        self.whole_bucket = rules[-1].bucket_ms if ends else None
+
+    @cached_property
+    def outright(self) -> "Cutoffs":
+        """The same for what is left without a trace: buckets, too, are kept no longer."""
+        if not self.folds:
+            return self
+        rules = [
+            msgspec.structs.replace(rule, keep_days=rule.life_days, bucket_ms=None, coarse_days=None)
+            for rule in self._rules
+        ]
+        return Cutoffs(rules, self._now_ms, self.through_id)
 
     def of(self, key: str) -> int:
-        cutoff = self._known.get(key)
-        if cutoff is None:
+        rule = self._rule(key)
+        return NEVER if rule is None else self._at(rule)
+
+    def edges(self) -> list[tuple[str | None, int, bool]]:
+        """Of each rule the pattern, its cutoff, and whether buckets stay; in the order in which they are tried."""
+        return [
+            (rule.key_pattern, self._at(rule), rule.bucket_ms is not None and rule.keep_days is not None)
+            for rule in self._rules
+        ]
+
+    def bucket_of(self, key: str) -> int | None:
+        """The width (ms) of the buckets that stay of a series; None if none do."""
+        rule = self._rule(key)
+        return None if rule is None else rule.bucket_ms
+
+    def _rule(self, key: str) -> Rule | None:
+        if key not in self._fitting:
             fitting = (rule for rule in self._rules if rule.key_pattern is None or matches(rule.key_pattern, key))
-            rule = next(fitting, None)
-            cutoff = self._known[key] = NEVER if rule is None else self._at(rule)
-        return cutoff
+            self._fitting[key] = next(fitting, None)
+        return self._fitting[key]
 
     def _at(self, rule: Rule) -> int:
         return NEVER if rule.keep_days is None else self._now_ms - rule.keep_days * DAY_MS

@@ -8,22 +8,25 @@ import importlib
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import apsw
 from sqlalchemy.exc import DBAPIError
 
 from roost.core.blobs import Blobs, BlobsUnavailable
 from roost.core.clock import Clock, rfc3339
 from roost.core.database import Database
 from roost.core.errors import RoostError
+from roost.core.settings import Settings
 from roost.core.tasks import end
 from roost.devices.repository import list_owners, list_uids
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.transfer.late import Late, late_in_folder
 from roost.telemetry.transfer.manifests import archived_months
 from roost.telemetry.transfer.months import Month, months_between
 from roost.telemetry.transfer.service import OPERATOR, READ
+from roost.telemetry.transfer.turns import AnotherWrites, Turn, archive_turn
 
 if TYPE_CHECKING:
     from roost.telemetry.transfer.partition import Partitions
@@ -33,29 +36,27 @@ logger = logging.getLogger(__name__)
 EVERY_S = 3600.0
 DAY_MS = 24 * 3600 * 1000
 DEVICES_AT_ONCE = 5_000
+# Looking for what is late is one statement for each table, of which there may be many large ones.
+TIMEOUT_S = 60
 
 
 class Done(NamedTuple):
-    """How many months of organizations were written, were there already, or hold more than the log has."""
+    """How many months of organizations were written, and how many were looked at and had nothing new."""
 
     written: int = 0
     same: int = 0
-    kept: int = 0
 
 
 class Archive:
     def __init__(
-        self, log: Log, store: TelemetryStore, database: Database, blobs: Blobs, clock: Clock, *, after_days: int,
-        scratch: Path,
-    ) -> None:  # fmt: skip
-        """A month is written `after_days` after its end; `scratch` is a folder for the file that is being made."""
+        self, log: Log, store: TelemetryStore, database: Database, blobs: Blobs, clock: Clock, *, settings: Settings
+    ) -> None:
         self._log = log
         self._store = store
         self._database = database
         self._blobs = blobs
         self._clock = clock
-        self._after_ms = after_days * DAY_MS
-        self._scratch = scratch
+        self._settings = settings
         # By organization, what was found or made complete: nothing is asked for every hour a whole month long.
         self._complete: dict[int, Month] = {}
         self._task: asyncio.Task[None] | None = None
@@ -71,46 +72,77 @@ class Archive:
             self._task = None
 
     async def write_due(self, *, first: Month | None = None, again: bool = False) -> Done:
-        """Months that ended long enough ago and are not in the archive, of all organizations.
+        """Months that ended long enough ago, and those in which something has arrived since they were written.
 
-        An organization whose newest such month is there is taken to be complete. With `again` every month from
-        `first` (or the first data) on is compared, which takes late data and old history along.
+        An organization whose newest such month is there is taken to be complete but for what is late. With `again`
+        every month from `first` (or the first data) on is compared.
 
-        Raises LogUnavailable, BlobsUnavailable.
+        Raises LogUnavailable, BlobsUnavailable, FileNotFoundError, AnotherWrites.
         """
-        newest = Month.of(self._clock.now_ms() - self._after_ms).before()
+        newest = newest_due(self._clock, self._settings)
         done = Done()
-        async with self._database.read() as session:
-            owners = await list_owners(session)
-        for organization_id in owners:
-            if self._complete.get(organization_id) == newest and not again:
-                continue
-            there = set(await archived_months(self._blobs, organization_id))
-            if newest in there and not again:
+        async with archive_turn(self._database, self._clock) as turn:
+            late = await self._late(turn.through_id, newest.end_ms)
+            async with self._database.read() as session:
+                owners = await list_owners(session)
+            for organization_id in owners:
+                uids: dict[int, str] | None = None
+                touched: set[Month] = set()
+                if late.months:
+                    uids = await self._uids(organization_id)
+                    touched = set().union(*(late.months.get(device_id, ()) for device_id in uids))
+                for month in await self._due(organization_id, newest, uids, touched, first=first, again=again):
+                    uids = uids if uids is not None else await self._uids(organization_id)
+                    await turn.keep()
+                    done = await self._write(turn, organization_id, month, uids, done=done)
                 self._complete[organization_id] = newest
-                continue
-            uids = await self._uids(organization_id)
-            start = first or await self._first_month(uids, newest) or newest
-            for month in months_between(start, newest):
-                if again or month not in there:
-                    done = await self._write(organization_id, month, uids, done)
-            self._complete[organization_id] = newest
+            await turn.done(late.last_id, newest.end_ms)
         return done
 
-    async def _write(self, organization_id: int, month: Month, uids: Mapping[int, str], done: Done) -> Done:
+    async def _due(
+        self, organization_id: int, newest: Month, uids: dict[int, str] | None, touched: set[Month], *,
+        first: Month | None, again: bool,
+    ) -> list[Month]:  # fmt: skip
+        """The months to write, ascending."""
+        if not again:
+            if self._complete.get(organization_id) == newest:
+                return sorted(touched)
+            there = set(await archived_months(self._blobs, organization_id))
+            if newest in there:
+                return sorted(touched)
+        uids = uids if uids is not None else await self._uids(organization_id)
+        start = first or await self._first_month(uids, newest) or newest
+        months = months_between(start, newest)
+        return months if again else sorted(touched.union(month for month in months if month not in there))
+
+    async def _write(
+        self, turn: Turn, organization_id: int, month: Month, uids: Mapping[int, str], *, done: Done
+    ) -> Done:
         partitions = await self._partitions()
-        outcome = await partitions.write(organization_id, month, uids, rfc3339(self._clock.now()))
-        if outcome == "kept":
-            logger.warning(
-                "the archive has more of %s of organization %s than the log; it stays as it is", month, organization_id
-            )
-        else:
-            logger.info("archive: %s of organization %s is %s", month, organization_id, outcome)
+        outcome = await partitions.write(organization_id, month, uids, rfc3339(self._clock.now()), keep=turn.keep)
+        logger.info("archive: %s of organization %s is %s", month, organization_id, outcome)
         return done._replace(**{outcome: getattr(done, outcome) + 1})
+
+    async def _late(self, after_id: int, before_ms: int) -> Late:
+        if self._database.dialect == "sqlite":
+            folder = self._settings.data_dir / "telemetry"
+            try:
+                return await asyncio.to_thread(late_in_folder, folder, after_id, before_ms)
+            except (apsw.Error, OSError) as error:
+                raise LogUnavailable(str(error)) from error
+        module: Any = await asyncio.to_thread(importlib.import_module, "roost.telemetry.transfer.late_tables")
+        found: Late
+        connections = module.Connections(self._settings.database_url, self._clock, timeout_s=TIMEOUT_S)
+        try:
+            found = await module.late_in_tables(connections, after_id, before_ms)
+        finally:
+            await connections.close()
+        return found
 
     async def _partitions(self) -> "Partitions":
         module = await asyncio.to_thread(importlib.import_module, "roost.telemetry.transfer.partition")
-        made: Partitions = module.Partitions(self._log, self._store, self._blobs, self._scratch)
+        scratch = self._settings.data_dir / "archive"
+        made: Partitions = module.Partitions(self._log, self._store, self._blobs, scratch)
         return made
 
     async def _uids(self, organization_id: int) -> dict[int, str]:
@@ -142,8 +174,15 @@ class Archive:
         while True:
             try:
                 await self.write_due()
+            except AnotherWrites:
+                pass  # a worker beside this one
             except (LogUnavailable, BlobsUnavailable, DBAPIError, RoostError, OSError) as error:
                 logger.warning("the archive is not written, and tried again in an hour: %s", error)
             except Exception:
                 logger.exception("the archive could not be written")
             await asyncio.sleep(EVERY_S)
+
+
+def newest_due(clock: Clock, settings: Settings) -> Month:
+    """The last month that ended as long ago as it takes to be written."""
+    return Month.of(clock.now_ms() - settings.archive_after_days * DAY_MS).before()

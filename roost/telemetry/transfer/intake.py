@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from roost.telemetry.decode import MESSAGE_BYTES
-from roost.telemetry.log import Log
+from roost.telemetry.log import Log, Readable
 from roost.telemetry.messages import Message
 from roost.telemetry.transfer.known import Mark, known_events, known_readings
 from roost.telemetry.transfer.lines import EventLine, ReadingLine, Refused
@@ -31,15 +31,18 @@ class Taken(NamedTuple):
 
 
 async def take(
-    log: Log, by_device: dict[int, list[ReadingLine | EventLine]], received_at: int
+    log: Log, history: Readable, by_device: dict[int, list[ReadingLine | EventLine]], received_at: int
 ) -> tuple[Taken, list[Refused]]:
-    """Stores lines of these devices by id; what is refused is too large for a message. Raises LogUnavailable."""
+    """Stores lines of these devices by id; what is refused is too large for a message. Raises LogUnavailable.
+
+    Readings are known if `history` has them.
+    """
     stored = known = 0
     refused: list[Refused] = []
     for device_id, lines in by_device.items():
         readings = [line for line in lines if isinstance(line, ReadingLine)]
         events = [line for line in lines if isinstance(line, EventLine)]
-        new = await _new_readings(log, device_id, readings)
+        new = await _new_readings(history, device_id, readings)
         messages = await asyncio.to_thread(_messages, new, received_at)
         fresh, too_large = await _new_events(log, device_id, events)
         refused += too_large
@@ -49,11 +52,11 @@ async def take(
     return Taken(stored, known), refused
 
 
-async def _new_readings(log: Log, device_id: int, readings: Sequence[ReadingLine]) -> list[ReadingLine]:
+async def _new_readings(history: Readable, device_id: int, readings: Sequence[ReadingLine]) -> list[ReadingLine]:
     if not readings:
         return []
     first = await asyncio.to_thread(_by_mark, readings)
-    known = await known_readings(log, device_id, set(first))
+    known = await known_readings(history, device_id, set(first))
     return [line for mark, line in first.items() if mark not in known]
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from roost.telemetry.frames import Column, Frame
-from roost.telemetry.log import Log
+from roost.telemetry.log import Log, Readable
 from roost.telemetry.messages import Message, Value
 
 # Wanted moments with less than this between them are looked for in one go.
@@ -18,7 +18,7 @@ Mark = tuple[str, int, Value]
 _decode = msgspec.json.Decoder().decode
 
 
-async def known_readings(log: Log, device_id: int, marks: set[Mark]) -> set[Mark]:
+async def known_readings(log: Readable, device_id: int, marks: set[Mark]) -> set[Mark]:
     """Those of the marks (series, ms, value) that the log has of this device. Raises LogUnavailable."""
     keys = sorted({key for key, _, _ in marks})
     times = np.array(sorted({at for _, at, _ in marks}), np.int64)

@@ -15,6 +15,7 @@ from roost.core.errors import CutShort
 from roost.devices.repository import list_by_uids, list_uids
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.queries import TelemetryStore
+from roost.telemetry.retention.history import History
 from roost.telemetry.transfer.wanted import Events, Readings
 
 READ, WRITE = "telemetry:read", "devices:write"
@@ -40,8 +41,10 @@ class Taken(NamedTuple):
 
 
 class Transfers:
-    def __init__(self, log: Log, store: TelemetryStore, database: Database, clock: Clock) -> None:
+    def __init__(self, log: Log, store: TelemetryStore, database: Database, clock: Clock, *, history: History) -> None:
+        """Readings are exported, and known, as `history` has them."""
         self._log = log
+        self._history = history
         self._store = store
         self._database = database
         self._clock = clock
@@ -107,7 +110,7 @@ class Transfers:
                 refused.append(lines.Refused(line.number, detail))
         async with self._taking:
             try:
-                (stored, known), too_large = await intake.take(self._log, by_device, now)
+                (stored, known), too_large = await intake.take(self._log, self._history, by_device, now)
             finally:
                 self.on_imported(IMPORTED, {"device_ids": by_device})
         return Taken(stored, known, sorted([*refused, *too_large]), sorted(by_device))
@@ -129,7 +132,7 @@ class Transfers:
             from_id = wanted.position.device_id if wanted.position else 0
             pages = self._devices(principal, device_ids, home_id, from_id)
             module = await _load("roost.telemetry.transfer.readings_file")
-            return module.readings_file(self._log, pages, wanted, self._turn)
+            return module.readings_file(self._history, pages, wanted, self._turn)
         uids = {key: uid async for page in self._devices(principal, device_ids, home_id, 0) for key, uid in page}
         module = await _load("roost.telemetry.transfer.events_file")
         return module.events_file(self._store, uids, wanted, self._turn)

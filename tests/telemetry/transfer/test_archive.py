@@ -1,7 +1,9 @@
 """The archive: months as Parquet files that others read, written once, never with less than is there."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,17 +16,19 @@ from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.devices.models import Device
 from roost.migrations.tables import metadata
+from roost.telemetry.blocks.sealing import seal_folder
 from roost.telemetry.columns import frame_of
 from roost.telemetry.frames import Frame
 from roost.telemetry.messages import Message, Value
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.sqlite_log import SqliteLog
 from roost.telemetry.transfer.archive import Archive, Done
-from roost.telemetry.transfer.archive_reads import archived_pieces, damage_of
+from roost.telemetry.transfer.archive_reads import ArchivedReadings, damage_of
 from roost.telemetry.transfer.forgetting import forget_device
 from roost.telemetry.transfer.manifests import all_manifests, archived_months, read_manifest
 from roost.telemetry.transfer.months import Month, months_between
 from roost.telemetry.transfer.points import points_of
+from roost.telemetry.transfer.turns import AnotherWrites, archive_turn, archived_through
 from tests.s3_server import running_s3_server
 from tests.telemetry.conftest import HandClock
 from tests.waiting import until
@@ -37,16 +41,17 @@ OURS, THEIRS = 1, 2
 class World:
     """Two organizations, with the devices 1 and 2, and 3; it is the tenth of March."""
 
-    def __init__(self, folder: Path, database: Database, log: SqliteLog, clock: HandClock) -> None:
+    def __init__(self, settings: Settings, database: Database, log: SqliteLog, clock: HandClock) -> None:
+        folder = settings.data_dir
         self.folder = folder / "blobs" / "archive"
+        self.settings = settings
         self.database, self.log, self.clock = database, log, clock
         self.store = TelemetryStore(log, clock)
         self.keep_in(FileBlobs(folder / "blobs"))
 
     def keep_in(self, blobs: Blobs) -> None:
         self.blobs = blobs
-        scratch = self.folder.parent / "scratch"
-        self.archive = Archive(self.log, self.store, self.database, blobs, self.clock, after_days=3, scratch=scratch)
+        self.archive = Archive(self.log, self.store, self.database, blobs, self.clock, settings=self.settings)
 
     async def send(self, device_id: int, at: int, *, event: str | None = None, **readings: Value) -> None:
         payload = json.dumps(readings).encode()
@@ -66,7 +71,8 @@ class World:
 async def world(tmp_path: Path, clock: HandClock) -> AsyncIterator[World]:
     clock.ms = int(datetime(2026, 3, 10, tzinfo=UTC).timestamp() * 1000)
     now = clock.now()
-    database = Database(Settings(_env_file=None, data_dir=tmp_path))
+    settings = Settings(_env_file=None, data_dir=tmp_path, archive_after_days=3)
+    database = Database(settings)
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     async with database.write() as session:
@@ -79,7 +85,7 @@ async def world(tmp_path: Path, clock: HandClock) -> AsyncIterator[World]:
             session.add(device)
     log = SqliteLog(tmp_path / "telemetry", clock)
     await log.open()
-    yield World(tmp_path, database, log, clock)
+    yield World(settings, database, log, clock)
     await log.close()
     await database.dispose()
 
@@ -119,7 +125,7 @@ async def test_in_a_bucket(world: World, tmp_path: Path) -> None:
         world.keep_in(blobs_for(Settings(_env_file=None, **server.settings)))
         assert await world.archive.write_due() == Done(written=3)
         assert await world.archive.write_due(again=True) == Done(same=3)
-        frames = [frame async for frame in archived_pieces(world.blobs, OURS, 1, 0, MARCH.start_ms)]
+        frames = await archived(world, 1, 0, MARCH.start_ms)
         assert [len(frame.times) for frame in frames] == [1, 2]
         assert await damages(world) == []
     assert world.query("SELECT count(*) FROM READINGS") == [(6,)]
@@ -141,17 +147,49 @@ async def test_a_month_is_written_once_and_not_before_its_time(world: World) -> 
     assert {path: path.stat().st_mtime_ns for path in world.folder.rglob("*") if path.is_file()} == files
 
 
-async def test_late_data_comes_in_when_asked_for(world: World) -> None:
+async def test_late_data_comes_in_by_itself(world: World) -> None:
+    await fill(world)
+    assert await world.archive.write_due() == Done(written=3)
+    await world.send(2, JANUARY.start_ms + DAY, temp_c=1.5)
+    await world.send(1, FEBRUARY.start_ms, event="boot", n=1)
+    await world.send(1, MARCH.start_ms, temp_c=1.5)  # whose month is to come
+    assert await world.archive.write_due() == Done(written=2)
+    assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 2") == [(2,)]
+    assert world.query("SELECT payload FROM EVENTS ORDER BY id") == [(f'{{"n": {2**60}}}',), ('{"n": 1}',)]
+    await world.send(2, Month(2020, 5).start_ms, temp_c=1.5)
+    assert await world.archive.write_due() == Done(written=1)
+    assert (await archived_months(world.blobs, OURS))[0] == Month(2020, 5)
+    assert await world.archive.write_due() == Done()
+
+
+async def test_late_data_is_found_in_blocks_too(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roost.telemetry.sqlite_log.SLICE_ROWS", 4)
     await fill(world)
     await world.archive.write_due()
-    await world.send(2, JANUARY.start_ms + DAY, temp_c=1.5)
-    assert await world.archive.write_due(again=True) == Done(written=1, same=2)
-    assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 2") == [(2,)]
-    await world.send(2, Month(2020, 5).start_ms, temp_c=1.5)
-    # The other organization has nothing in January, which is now said.
-    assert await world.archive.write_due(first=JANUARY, again=True) == Done(written=1, same=3)
-    assert (await world.archive.write_due(again=True)).same == 3
-    assert (await archived_months(world.blobs, OURS))[0] == Month(2020, 5)
+    await world.send(2, FEBRUARY.start_ms + DAY, temp_c=3.5)
+    await world.send(1, JANUARY.start_ms + DAY, event="boot", n=1)
+    for day in range(8):
+        await world.send(1, MARCH.start_ms + day * DAY, temp_c=0.5)
+    await asyncio.to_thread(world.log._closer._thread.submit(lambda: None).result)
+    assert (await asyncio.to_thread(seal_folder, tmp_path / "telemetry", world.clock.now_ms())).slices
+    await world.log.let_go()
+    # Blocks of device 1 begin in January, those of device 2 reach from there to February.
+    assert await world.archive.write_due() == Done(written=2)
+    assert world.query("SELECT count(*) FROM READINGS") == [(6 + 2,)]
+    assert world.query("SELECT month FROM EVENTS ORDER BY month") == [("2026-01",), ("2026-02",)]
+
+
+async def test_one_process_writes_at_a_time(world: World) -> None:
+    await fill(world)
+    async with archive_turn(world.database, world.clock) as turn:
+        with pytest.raises(AnotherWrites):
+            await world.archive.write_due()
+        # One that stood still for too long finds that another one has gone on.
+        world.clock.ms += 11 * 60_000
+        assert await world.archive.write_due() == Done(written=3)
+        with pytest.raises(AnotherWrites):
+            await turn.keep()
+    assert await archived_through(world.database) == (6, MARCH.start_ms)
 
 
 async def test_what_the_log_no_longer_has_stays_in_the_archive(world: World) -> None:
@@ -159,8 +197,10 @@ async def test_what_the_log_no_longer_has_stays_in_the_archive(world: World) -> 
     await world.archive.write_due()
     await world.store.delete_device(1)
     await world.send(2, JANUARY.start_ms, temp_c=1.5)
-    assert await world.archive.write_due(again=True) == Done(same=1, kept=2)
-    assert world.query("SELECT count(*) FROM READINGS WHERE device_id = 1") == [(4,)]
+    await world.send(2, FEBRUARY.start_ms, event="boot", n=1)
+    assert await world.archive.write_due(again=True) == Done(written=2, same=1)
+    assert world.query("SELECT count(*) FROM READINGS GROUP BY device_id = 1 ORDER BY 1") == [(4,), (4,)]
+    assert world.query("SELECT device_id FROM EVENTS ORDER BY device_id") == [(1,), (2,)]
 
 
 async def test_a_device_that_must_be_forgotten(world: World, tmp_path: Path) -> None:
@@ -197,6 +237,11 @@ async def test_a_month_cut_short_is_written_again(world: World) -> None:
     next((world.folder / "readings" / "organization_id=1" / "month=2026-02").iterdir()).write_bytes(b"half a file")
     assert await world.archive.write_due() == Done(written=1)
     assert await damages(world) == []
+
+
+async def archived(world: World, device_id: int, since: int, end: int, keys: Sequence[str] = ()) -> list[Frame]:
+    async with aclosing(ArchivedReadings(world.blobs, OURS, device_id)) as readings:
+        return await readings.frames(since, end, keys)
 
 
 async def damages(world: World) -> list[str]:
@@ -253,7 +298,7 @@ async def test_the_archive_reads_as_the_log_does(world: World, monkeypatch: pyte
 
     async def both(since: int, end: int, keys: Sequence[str] = ()) -> tuple[Said, Said]:
         rows = await world.log.between(1, since, end, 1_000)
-        frames = [frame async for frame in archived_pieces(world.blobs, OURS, 1, since, end, keys=keys)]
+        frames = await archived(world, 1, since, end, keys)
         times = [time for frame in frames for time in {int(time) for time in frame.times}]
         assert len(times) == len(set(times)), "A moment stands in two frames."
         return said(frames), said([frame_of(1, rows, keys)])
@@ -261,10 +306,10 @@ async def test_the_archive_reads_as_the_log_does(world: World, monkeypatch: pyte
     spans = [(0, MARCH.start_ms), (JANUARY.start_ms + 1, FEBRUARY.start_ms), (JANUARY.start_ms, FEBRUARY.start_ms + 1)]
     for since, end in spans:
         for keys in ((), ("temp_c",)):
-            archived, logged = await both(since, end, keys)
-            assert archived == logged
-            assert archived
-    assert [frame async for frame in archived_pieces(world.blobs, OURS, 3, 0, MARCH.end_ms)] == []
+            from_files, logged = await both(since, end, keys)
+            assert from_files == logged
+            assert from_files
+    assert await archived(world, 3, 0, MARCH.end_ms) == []
 
 
 async def test_what_is_due_is_written_by_itself(world: World) -> None:
