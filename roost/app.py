@@ -69,7 +69,8 @@ from roost.mqtt.directory import DeviceDirectory
 from roost.mqtt.reports import DeviceReports
 from roost.mqtt.server import MqttServer
 from roost.mqtt.shadow import ShadowFeed, on_shadow_changed
-from roost.mqtt.topics import SHADOW_DELTA
+from roost.mqtt.tasks import TaskFeed
+from roost.mqtt.topics import SHADOW_DELTA, TASKS
 from roost.mqtt.websocket import mqtt_websocket
 from roost.ops import endpoints as ops_endpoints
 from roost.ops import overview_endpoints
@@ -359,6 +360,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         state.database, state.authentication, state.clock, state.bus, state.ingest, audit=SocketAudit(state.audit)
     )
     rooms.callback(state.live.stop)
+    task_feed = TaskFeed(state.tasks, state.bus)
     state.mqtt = MqttServer(
         settings,
         state.ingest,
@@ -366,13 +368,15 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         presence=state.presence,
         device_logs=state.device_logs,
         bus=state.bus,
-        reports=DeviceReports(state.presence, state.device_logs, state.shadows),
+        reports=DeviceReports(state.presence, state.device_logs, state.shadows, state.tasks),
         directory=DeviceDirectory(state.database, state.store, state.presence),
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
         audit=MqttAudit(state.audit),
-        feeds={SHADOW_DELTA: ShadowFeed(state.shadows)},
+        feeds={SHADOW_DELTA: ShadowFeed(state.shadows), TASKS: task_feed},
     )
+    task_feed.start(state.mqtt)
+    rooms.push_async_callback(task_feed.stop)
     rooms.callback(state.bus.subscribe(SHADOW_CHANGED, on_shadow_changed(state.mqtt.tell_device)))
     sampling = await _start_operations(app, rooms)
     # A machine with several processes would be several times the same device.

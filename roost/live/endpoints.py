@@ -31,6 +31,12 @@ async def device_logs(websocket: WebSocket) -> None:
     await _live(websocket).serve_logs(websocket)
 
 
+@router.websocket("/ws/tasks")
+async def tasks(websocket: WebSocket) -> None:
+    """What happens to the tasks of the caller's devices."""
+    await _live(websocket).serve_tasks(websocket)
+
+
 def _live(websocket: WebSocket) -> Live:
     live: Live = websocket.app.state.live
     return live

@@ -73,6 +73,21 @@ class LogFrame(msgspec.Struct, tag_field="type", tag="log", gc=False):
     message: str
 
 
+class TaskFrame(msgspec.Struct, tag_field="type", tag="task", gc=False):
+    """Something happened to a task: what its state is now."""
+
+    task_id: int
+    device_id: int
+    bulk_id: int | None
+    task_type: str
+    status: str
+    attempt: int
+    progress_percent: float | None
+    progress_note: str | None
+    reason: str | None
+    at: str
+
+
 class DroppedFrame(msgspec.Struct, tag_field="type", tag="dropped", gc=False):
     """So many frames are missing here, because this reader was too slow for them."""
 
@@ -127,6 +142,11 @@ def log_frame(line: DeviceLog) -> str:
     at, received_at = rfc3339(line.observed_at), rfc3339(line.received_at)
     frame = LogFrame(line.device_id, line.id, at, received_at, line.level, line.source, line.message)
     return _encoder.encode(frame).decode()
+
+
+def task_frame(event: dict[str, object]) -> str:
+    """The frame of one entry of `task.changed`."""
+    return _encoder.encode(msgspec.convert(event, TaskFrame)).decode()
 
 
 def dropped_frame(count: int) -> str:

@@ -14,19 +14,21 @@ from roost.devices.messages import LOGS_WRITTEN, STATUS_CHANGED
 from roost.devices.repository import list_written
 from roost.devices.shadow.messages import CHANGED as SHADOW_CHANGED
 from roost.live.audit import SocketAudit
-from roost.live.frames import log_frame, shadow_frame, status_frame, telemetry_frame
+from roost.live.frames import log_frame, shadow_frame, status_frame, task_frame, telemetry_frame
 from roost.live.listeners import Listeners
 from roost.live.rights import Rights
 from roost.live.socket import LiveSocket
+from roost.tasks.messages import CHANGED as TASKS_CHANGED
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.messages import Committed
 
 TELEMETRY_SCOPE = "telemetry:read"
 DEVICES_SCOPE = "devices:read"
+TASKS_SCOPE = "tasks:read"
 
 
 class Live:
-    """Fans committed telemetry, changes of presence and shadow, and lines of logs out to WebSockets."""
+    """Fans committed telemetry, changes of presence, shadow and tasks, and lines of logs out to WebSockets."""
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Live:
         self._status = Listeners()
         self._shadow = Listeners()
         self._logs = Listeners()
+        self._tasks = Listeners()
         self._database = database
         # Lines that were written one after another are read one after another.
         self._reading_lines = asyncio.Lock()
@@ -52,6 +55,7 @@ class Live:
             bus.subscribe(STATUS_CHANGED, self._on_status_changed),
             bus.subscribe(SHADOW_CHANGED, self._on_shadow_changed),
             bus.subscribe(LOGS_WRITTEN, self._on_logs_written),
+            bus.subscribe(TASKS_CHANGED, self._on_tasks_changed),
         ]
 
     def stop(self) -> None:
@@ -64,7 +68,7 @@ class Live:
     @property
     def open_sockets(self) -> int:
         """How many sockets are listening."""
-        return sum(map(len, (self._telemetry, self._status, self._shadow, self._logs)))
+        return sum(map(len, (self._telemetry, self._status, self._shadow, self._logs, self._tasks)))
 
     async def serve_telemetry(self, websocket: WebSocket) -> None:
         """Serve a `/ws/live-data` socket until it ends."""
@@ -81,6 +85,10 @@ class Live:
     async def serve_logs(self, websocket: WebSocket) -> None:
         """Serve a `/ws/device-logs` socket until it ends."""
         await LiveSocket(websocket, self._logs, DEVICES_SCOPE, self._rights, self._audit).serve()
+
+    async def serve_tasks(self, websocket: WebSocket) -> None:
+        """Serve a `/ws/tasks` socket until it ends."""
+        await LiveSocket(websocket, self._tasks, TASKS_SCOPE, self._rights, self._audit).serve()
 
     def _on_committed(self, batch: list[Committed]) -> None:
         listeners = self._telemetry
@@ -102,6 +110,14 @@ class Live:
             self._shadow.offer(
                 event["device_id"], event["organization_id"], event["home_id"], lambda: shadow_frame(event)
             )
+
+    def _on_tasks_changed(self, _subject: str, message: dict[str, Any]) -> None:
+        if not self._tasks:
+            return
+        for event in message["tasks"]:
+            if event["organization_id"] is not None:
+                build = partial(task_frame, event)
+                self._tasks.offer(event["device_id"], event["organization_id"], event["home_id"], build)
 
     async def _on_logs_written(self, _subject: str, event: dict[str, Any]) -> None:
         wanted = [line_id for line_id, device_id in event["lines"] if self._logs.might_want(device_id)]

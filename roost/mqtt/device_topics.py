@@ -82,6 +82,10 @@ class DeviceTopics:
         if not others:
             self._of_device.pop(device_id, None)
 
+    def listens(self, device_id: int, leaf: str) -> bool:
+        """Whether a connection of the device listens to the leaf."""
+        return any(listening.leaf == leaf for listening in self._of_device.get(device_id, ()))
+
     def tell(self, device_id: int, leaf: str, payload: bytes) -> int:
         """Send it to the connections of the device that listen; answers to how many. Who is too slow gets it later."""
         reached = 0

@@ -73,13 +73,15 @@ class DeviceLog(Protocol):
 
 
 class Reports(Protocol):
-    """What a device says about itself beside telemetry. Both return after the commit and raise `RoostError`."""
+    """What a device says about itself beside telemetry. All return after the commit and raise `RoostError`."""
 
     async def status(self, device: DeviceIdentity, body: bytes) -> None: ...
 
     async def logs(self, device: DeviceIdentity, body: bytes) -> None: ...
 
     async def shadow(self, device: DeviceIdentity, body: bytes) -> None: ...
+
+    async def task(self, task_id: int, verb: str, device: DeviceIdentity, body: bytes) -> None: ...
 
 
 class Auditor(Protocol):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from roost.core.errors import RoostError
@@ -33,6 +34,20 @@ _LONGEST_QUOTE = 200
 _LONGEST_WILL = 120
 
 
+class _Takers:
+    """Who takes what is published beside telemetry, by its kind."""
+
+    def __init__(self, reports: Reports) -> None:
+        self._plain = {STATUS: reports.status, LOGS: reports.logs, SHADOW_REPORTED: reports.shadow}
+        self._task = reports.task
+
+    def __getitem__(self, kind: str) -> Callable[[DeviceIdentity, bytes], Coroutine[Any, Any, None]]:
+        if kind in self._plain:
+            return self._plain[kind]
+        _, task_id, verb = kind.split("/")
+        return partial(self._task, int(task_id), verb)
+
+
 class Publisher:
     """Takes PUBLISH packets of all sessions and phrases what was refused."""
 
@@ -45,7 +60,7 @@ class Publisher:
         audit: Auditor,
     ) -> None:
         self._device_logs = device_logs
-        self._reports = {STATUS: reports.status, LOGS: reports.logs, SHADOW_REPORTED: reports.shadow}
+        self._reports = _Takers(reports)
         self._run = run
         self._audit_rate = audit_rate
         self._audit_log = audit
@@ -202,6 +217,8 @@ def _puback_reason(reason: int) -> Reason:
 def _as_refusal(error: RoostError) -> Refusal:
     for_now = error.status in {429, 503}
     reason = {
+        # It is well formed and comes too late.
+        409: Reason.IMPLEMENTATION_SPECIFIC,
         413: Reason.PACKET_TOO_LARGE,
         429: Reason.QUOTA_EXCEEDED,
         503: Reason.SERVER_BUSY,

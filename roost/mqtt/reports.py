@@ -4,15 +4,20 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from roost.core.errors import Invalid, TooLarge, TooMany
+from roost.core.errors import Invalid, NotFound, TooLarge, TooMany
 from roost.devices.identities import DeviceIdentity
 from roost.devices.logs import DeviceLogs
 from roost.devices.presence import Presence
 from roost.devices.schemas import LOG_LINES_LIMIT, LogLineIn, StatusIn
 from roost.devices.shadow.documents import Document
 from roost.devices.shadow.service import Shadows, Wish
+from roost.mqtt.topics import COMPLETE
+from roost.tasks.schemas import TaskCompletion, TaskProgress
+from roost.tasks.service import Tasks
 
 LIMIT_BYTES = 16 * 1024
+# A result of the greatest size, and what stands around it.
+TASK_LIMIT_BYTES = LIMIT_BYTES + 1024
 _LOG_LINES: TypeAdapter[LogLineIn | list[LogLineIn]] = TypeAdapter(LogLineIn | list[LogLineIn])
 _DOCUMENT: TypeAdapter[Document] = TypeAdapter(Document)
 
@@ -24,6 +29,7 @@ class DeviceReports:
     presence: Presence
     device_logs: DeviceLogs
     shadows: Shadows
+    tasks: Tasks
 
     async def status(self, device: DeviceIdentity, body: bytes) -> None:
         """`{"status": "online", "detail": …}`, or just the word, as many clients send it.
@@ -63,6 +69,23 @@ class DeviceReports:
             self.device_logs.write(device.device_id, line.level, line.message, "device", line.timestamp)
         await self.device_logs.flush()
 
+    async def task(self, task_id: int, verb: str, device: DeviceIdentity, body: bytes) -> None:
+        """What the device says of a task that it holds: how it went (`complete`), or how far it is (`progress`).
+
+        Raises:
+            TooLarge, Invalid, NotFound, Conflict: it does not count.
+        """
+        _check_size(body, TASK_LIMIT_BYTES)
+        if not 0 < task_id < 2**53:
+            raise NotFound(f"This device has no task {task_id}.", code="task_not_found")
+        try:
+            if verb == COMPLETE:
+                await self.tasks.complete(device, task_id, TaskCompletion.model_validate_json(body))
+            else:
+                await self.tasks.progress(device, task_id, TaskProgress.model_validate_json(body or b"{}"))
+        except ValidationError as error:
+            raise Invalid(f"This is not a report on a task: {_first(error)}.") from None
+
     async def shadow(self, device: DeviceIdentity, body: bytes) -> None:
         """A JSON object, merged into what the device has reported (RFC 7396).
 
@@ -76,9 +99,9 @@ class DeviceReports:
         await self.shadows.report(device, Wish(document))
 
 
-def _check_size(body: bytes) -> None:
-    if len(body) > LIMIT_BYTES:
-        raise TooLarge(f"A report may have {LIMIT_BYTES} bytes.")
+def _check_size(body: bytes, limit_bytes: int = LIMIT_BYTES) -> None:
+    if len(body) > limit_bytes:
+        raise TooLarge(f"A report may have {limit_bytes} bytes.")
 
 
 def _first(error: ValidationError) -> str:

@@ -198,6 +198,10 @@ class MqttServer:
         if self._entered is not None:
             self._entered(owner_of(session), session.client_id)
 
+    def device_listens(self, device_id: int, leaf: str) -> bool:
+        """Whether a connection of the device listens to the topic."""
+        return self._device_topics.listens(device_id, leaf)
+
     def tell_device(self, device_id: int, leaf: str, payload: bytes) -> int:
         """Send something to the device on its own topic; answers how many of its connections it went to."""
         return self._device_topics.tell(device_id, leaf, payload)

@@ -14,7 +14,7 @@ from roost.mqtt.payloads import live_payload, status_payload
 from roost.mqtt.ports import Auditor, Directory
 from roost.mqtt.reasons import Reason, TopicError
 from roost.mqtt.session import Session
-from roost.mqtt.topics import STATUS, LiveFilter, check_device_filter, device_topic, parse_live_filter
+from roost.mqtt.topics import STATUS, TASKS, LiveFilter, check_device_filter, device_topic, parse_live_filter
 from roost.telemetry.messages import Committed
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ class Subscriptions:
         session.answer(codec.encode_suback(session.version, packet.packet_id, codes))
         for wanted, code in zip(packet.filters, codes, strict=True):
             listening = session.filters.get(wanted.text)
-            if code == Reason.SUCCESS and isinstance(listening, Listening) and wanted.retain_handling != _NO_RETAINED:
+            if code != Reason.SUCCESS or not isinstance(listening, Listening):
+                continue
+            # Work is no retained message: who does without those wants it all the same.
+            if wanted.retain_handling != _NO_RETAINED or listening.leaf == TASKS:
                 self._device_topics.begin(listening)
 
     def unsubscribe(self, session: Session, flags: int, body: bytes) -> None:

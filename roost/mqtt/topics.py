@@ -1,5 +1,6 @@
 """Every topic of the hub is built and understood here: `devices/<id>/<leaf>`."""
 
+import re
 from dataclasses import dataclass
 
 from roost.mqtt.reasons import Reason, TopicError
@@ -12,8 +13,11 @@ STATUS = "status"
 LOGS = "logs"
 SHADOW_REPORTED = "shadow/reported"
 SHADOW_DELTA = "shadow/delta"
+TASKS = "tasks"
+COMPLETE, PROGRESS = "complete", "progress"
 _PUBLISHED = INGESTED | {STATUS, LOGS, SHADOW_REPORTED}
-_FOR_DEVICES = frozenset({"tasks", SHADOW_DELTA})
+_OF_TASK = re.compile(rf"{TASKS}/[0-9]{{1,16}}/(?:{COMPLETE}|{PROGRESS})")
+_FOR_DEVICES = frozenset({TASKS, SHADOW_DELTA})
 LIVE = ("telemetry", "readings", "events", STATUS)
 
 
@@ -31,7 +35,8 @@ def device_topic(device: int | str, leaf: str) -> str:
 
 
 def published_kind(topic: str, device_id: int, device_uid: str) -> str:
-    """What the device publishes on `topic`: telemetry, readings, events, status, logs or shadow/reported.
+    """What the device publishes on `topic`: telemetry, readings, events, status, logs, shadow/reported, or
+    tasks/<id>/complete and tasks/<id>/progress.
 
     Raises `TopicError`: NOT_AUTHORIZED for another device's topic, TOPIC_NAME_INVALID for one that nobody reads.
     """
@@ -42,7 +47,7 @@ def published_kind(topic: str, device_id: int, device_uid: str) -> str:
     if not _is_own(name, device_id, device_uid):
         detail = f"This topic belongs to another device; yours begin with {ROOT}/{device_id}/."
         raise TopicError(Reason.NOT_AUTHORIZED, detail)
-    if leaf not in _PUBLISHED:
+    if leaf not in _PUBLISHED and _OF_TASK.fullmatch(leaf) is None:
         detail = f"Nothing is published on …/{leaf[:80]}; there are {', '.join(sorted(_PUBLISHED))}."
         raise TopicError(Reason.TOPIC_NAME_INVALID, detail)
     return leaf

@@ -29,10 +29,10 @@ LEASED: ColumnElement[Status] = literal_column("'leased'")
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A device asks for work. `lease_s` is within its limits; `via` is http or mqtt."""
+    """A device asks for work. `lease_s` is within its limits; `via` is http or mqtt; `place` None: look it up."""
 
     device_id: int
-    place: Place
+    place: Place | None
     context_key: str
     limit: int
     lease_s: int
@@ -44,7 +44,10 @@ _Alike = tuple[str, tuple[str, ...] | None, int, int, str]
 
 async def lease(session: AsyncSession, polls: Sequence[Poll], now: datetime) -> list[list[LeasedTask]]:
     """What each poll gets, most urgent first; nobody else gets it for the length of the lease."""
-    places = {poll.device_id: poll.place for poll in polls}
+    places = {poll.device_id: poll.place for poll in polls if poll.place is not None}
+    unknown = {poll.device_id for poll in polls} - places.keys()
+    if unknown:
+        places |= await places_of(session, unknown)
     events = await take_back(session, now, places)
     types = await _types(session, polls)
     answers: list[list[LeasedTask]] = [[] for _ in polls]
@@ -67,7 +70,7 @@ async def lease(session: AsyncSession, polls: Sequence[Poll], now: datetime) -> 
             for task in found:
                 number, poll = asked[task.device_id]
                 answers[number].append(_hand_out(session, task, poll, now))
-                events.append(changed(task, poll.place, now))
+                events.append(changed(task, places[task.device_id], now))
             await session.flush()
     tell_changed(session, events)
     return answers

@@ -105,11 +105,9 @@ class Tasks:
             self.empty_polls.check(str(poll.device_id), _TOO_OFTEN)
         return found
 
-    async def hand_out(self, polls: Sequence[Poll]) -> list[LeasedTask]:
-        """What there is for these devices, which did not ask: they are connected."""
-        async with asyncio.TaskGroup() as asking:
-            asked = [asking.create_task(self._leases.ask(poll)) for poll in polls]
-        return [task for answer in asked for task in answer.result()]
+    async def hand_out(self, polls: Sequence[Poll]) -> list[list[LeasedTask]]:
+        """What there is for each of these devices, which did not ask: they are connected."""
+        return await asyncio.gather(*(self._leases.ask(poll) for poll in polls))
 
     async def held(self, device_ids: Collection[int], via: str) -> dict[int, list[LeasedTask]]:
         """What these devices hold that way already: after a reconnect they may not know any more."""

@@ -148,6 +148,9 @@ class Notes:
             raise self.report_error
         self.reports.append((device.device_id, kind, body))
 
+    async def task(self, task_id: int, verb: str, device: DeviceIdentity, body: bytes) -> None:
+        await self._note(device, f"{verb} {task_id}", body)
+
 
 @dataclass
 class MemoryDirectory:

@@ -16,6 +16,8 @@ _PAYLOADS: dict[str, object] = {
     "readings": {"readings": [{"sensor_type": "n", "value": 1}]},
     "status": {"status": "online"},
     "logs": {"message": "Warm here."},
+    "progress": {"percent": 50},
+    "complete": {"status": "done"},
 }
 _TIMEOUT_S = 10.0
 

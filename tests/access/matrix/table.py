@@ -231,6 +231,7 @@ WS /ws/live-data                                           401  401  401  ok   o
 WS /ws/device-status                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /ws/device-shadow                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /ws/device-logs                                         401  401  401  ok   ok   ok   ok   404  ok    ok    404
+WS /ws/tasks                                               401  401  401  403  ok   ok   ok   404  ok    ok    404
 WS /mqtt                                                   401  ok   ok   ok   ok   ok   ok   ok   ok    ok    ok
 
 # Operations, with ROOST_SYSTEM_PUBLIC=false
@@ -253,6 +254,8 @@ PUBLISH devices/{device_id}/readings                       401  ok   403  403  4
 PUBLISH devices/{device_id}/status                         401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/logs                           401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/shadow/reported                401  ok   403  403  403  403  403  403  403   403   403
+PUBLISH devices/{device_id}/tasks/{held_task_id}/progress  401  ok   403  403  403  403  403  403  403   403   403
+PUBLISH devices/{device_id}/tasks/{held_task_id}/complete  401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/tasks                        401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/shadow/delta                 401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/telemetry                    401  403  403  ok   ok   ok   ok   403  ok    ok    403

@@ -166,10 +166,13 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
     admin.make("/admin/users", {"email": "staff@example.org", "password": PASSWORD, "role": "staff"})
     policy = {"organization_id": organization_id, "key_pattern": "debug.*", "keep_days": 365}
     task = {"type": "blink", "execution_context_key": "kept"}
+    owner.make(f"/devices/{device.device_id}/tasks", {"type": "blink", "execution_context_key": "held"})
+    held = device.make("/tasks/poll?context_key=held&lease_seconds=600")[0]
     bulk = {"type": "blink", "execution_context_key": "kept", "devices": {"device_ids": [device.device_id]}}
     ids = {
         "task_id": owner.make(f"/devices/{device.device_id}/tasks", task)["id"],
         "bulk_id": owner.make("/tasks/bulk", bulk)["id"],
+        "held_task_id": held["id"],
         "policy_id": owner.make("/retention-policies", policy)["id"],
         "organization_id": organization_id, "home_id": home_id, "room_id": room_id, "resident_id": resident_id,
         "device_id": device.device_id, "event_id": event_id, "assignment_id": assignment["id"],
