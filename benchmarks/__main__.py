@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks import cases, history, many
 from benchmarks.machine import describe_machine
+from benchmarks.peers.comparison import measure_peers
 from benchmarks.report import write_report
 from benchmarks.server import LOAD_CORE, SERVER_CORE
 
@@ -33,6 +34,7 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "history, 100 million points": partial(history.measure_history, points=100_000_000),
     "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
+    "peers": measure_peers,
     "live latency": partial(cases.measure_live_latency, connections=1_000),
 }
 

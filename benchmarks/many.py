@@ -10,10 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
-
 from benchmarks.cases import Pace
 from benchmarks.generator import run_load
+from benchmarks.processes import tree_cpu_s
 from benchmarks.server import cpu_s, register_fleet, register_owner, rss_mib
 from roost.core.clock import SystemClock
 from roost.telemetry.postgres_log import PostgresLog
@@ -41,8 +40,8 @@ class Machines:
         return {
             "mqtt": cpu_s(self.mqtt),
             "workers": sum(map(cpu_s, self.workers)),
-            "nats": _cpu_of(self.nats.pid),
-            "postgres": _cpu_of(self.postgres.pid),
+            "nats": tree_cpu_s(self.nats.pid),
+            "postgres": tree_cpu_s(self.postgres.pid),
         }
 
 
@@ -102,14 +101,6 @@ def _machines(workers: int) -> Iterator[Machines]:
         yield Machines(
             nats, postgres, database_url, mqtt, [started("worker", number) for number in range(workers)], api
         )
-
-
-def _cpu_of(pid: int) -> float:
-    process = psutil.Process(pid)
-    # PostgreSQL's children, and those that have ended by now.
-    used = process.cpu_times()
-    children = sum(sum(each.cpu_times()[:2]) for each in process.children(recursive=True))
-    return used.user + used.system + used.children_user + used.children_system + children
 
 
 def _stored(database_url: str) -> int:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class PostgresCluster:
     It is made when it is first started or asked for a database, so that tests which need none do not wait for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, options: Sequence[str] = ()) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="roost-postgres-"))
         self.port = free_port()
         self._data = self.folder / "data"
@@ -63,6 +63,7 @@ class PostgresCluster:
         self._process: subprocess.Popen[bytes] | None = None
         self._user: str | None = None
         self._binaries = Path()
+        self._options = options
 
     def _initialise(self) -> None:
         package = _bundled_package()
@@ -104,6 +105,7 @@ class PostgresCluster:
                     *("-D", str(self._data), "-p", str(self.port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
                     *("-c", "max_connections=200", "-c", "shared_buffers=32MB"),
+                    *self._options,
                 ],
                 stdout=log,
                 stderr=log,
