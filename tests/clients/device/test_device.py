@@ -10,7 +10,7 @@ from roost_device import Device, NotNow, NotPaired, Refused
 from roost_device import spool as spool_module
 from roost_device.backoff import Backoff
 from roost_device.identity import FILE
-from tests.clients.device.conftest import counted, pair, unique_uid
+from tests.clients.conftest import counted, pair, unique_uid
 from tests.conftest import FreshServer, UserClient, register_user
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until

@@ -1,13 +1,15 @@
-"""A device's own package against a running hub."""
+"""What runs on devices, against a running hub."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from roost_device import Device
 from tests.conftest import Servers, UserClient, register_user
 from tests.roost_server import RoostServer
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -38,10 +40,27 @@ def pair(device: Device, owner: UserClient) -> int:
     return device.identity.device_id
 
 
-def counted(owner: UserClient, device_id: int) -> list[float]:
-    """All values of the series `n`, oldest first, as often as they are there."""
+def order(owner: UserClient, device_id: int, task_type: str, **fields: object) -> int:
+    """Queue a task; its id."""
+    answer = owner.post(f"/devices/{device_id}/tasks", json={"type": task_type, **fields})
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["id"])
+
+
+def ended(owner: UserClient, task_id: int, timeout_s: float = 20) -> dict[str, Any]:
+    """The task, when it has ended."""
+
+    def look() -> dict[str, Any] | None:
+        task: dict[str, Any] = owner.get(f"/tasks/{task_id}").json()
+        return task if task["ended_at"] is not None else None
+
+    return wait_until(look, timeout_s, what=f"The end of task {task_id}") or {}
+
+
+def counted(owner: UserClient, device_id: int, series: str = "n") -> list[float]:
+    """All values of a series, oldest first, as often as they are there."""
     values: list[float] = []
-    path = f"/devices/{device_id}/readings?sensor_type=n&limit=500"
+    path = f"/devices/{device_id}/readings?sensor_type={series}&limit=500"
     cursor = ""
     while True:
         answer = owner.get(path + cursor)
