@@ -34,6 +34,10 @@ from roost.access.sessions import Sessions
 from roost.access.tokens import AccessTokens
 from roost.access.users import admin_endpoints
 from roost.access.users import endpoints as user_endpoints
+from roost.bridges import endpoints as bridge_endpoints
+from roost.bridges.keeper import Bridges
+from roost.bridges.sealing import Sealing
+from roost.bridges.service import BridgeDesk
 from roost.core import logging as logs
 from roost.core import pages, problems
 from roost.core.blobs import blobs_for
@@ -70,6 +74,8 @@ from roost.mqtt.reports import DeviceReports
 from roost.mqtt.server import MqttServer
 from roost.mqtt.shadow import ShadowFeed, on_shadow_changed
 from roost.mqtt.tasks import TaskFeed
+from roost.mqtt.thingsboard import ThingsBoard
+from roost.mqtt.thingsboard import on_shadow_changed as on_attributes_changed
 from roost.mqtt.topics import SHADOW_DELTA, TASKS
 from roost.mqtt.websocket import mqtt_websocket
 from roost.ops import endpoints as ops_endpoints
@@ -188,6 +194,7 @@ def _add_routes(app: FastAPI) -> None:
         device_endpoints.router,
         shadow_endpoints.router,
         health_endpoints.router,
+        bridge_endpoints.router,
         audit_endpoints.router,
         ops_endpoints.health_router,
         ops_endpoints.system_router,
@@ -215,6 +222,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _start_telemetry(app, rooms)
         _start_tasks(app, rooms)
         await _start_edges(app, rooms)
+        _start_bridges(app, rooms)
         await _start_storing(app, rooms)
         yield
 
@@ -373,11 +381,14 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
         audit=MqttAudit(state.audit),
+        foreign=ThingsBoard(state.shadows, state.clock, settings.telemetry_rate),
         feeds={SHADOW_DELTA: ShadowFeed(state.shadows), TASKS: task_feed},
     )
     task_feed.start(state.mqtt)
     rooms.push_async_callback(task_feed.stop)
     rooms.callback(state.bus.subscribe(SHADOW_CHANGED, on_shadow_changed(state.mqtt.tell_device)))
+    tell_attributes = on_attributes_changed(state.shadows, state.mqtt.device_listens, state.mqtt.tell_device)
+    rooms.callback(state.bus.subscribe(SHADOW_CHANGED, tell_attributes))
     sampling = await _start_operations(app, rooms)
     # A machine with several processes would be several times the same device.
     if settings.host_device and state.part == Part.EVERYTHING:
@@ -391,6 +402,20 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         await state.process.share_limits(_limiters(app))
     await state.mqtt.start(listen=bool(state.part & Part.MQTT))
     rooms.push_async_callback(state.mqtt.stop)
+
+
+def _start_bridges(app: FastAPI, rooms: AsyncExitStack) -> None:
+    state, settings = app.state, app.state.settings
+    sealing = Sealing(signing_secret(settings))
+    state.bridge_desk = BridgeDesk(state.clock, sealing, allowed=settings.bridges)
+    if not (settings.bridges and state.part & Part.WORKER):
+        return
+    bridges = Bridges(
+        state.database, state.clock, state.bus, sealing=sealing, ingest=state.ingest, store=state.store,
+        presence=state.presence, device_logs=state.device_logs, public_url=settings.public_url,
+    )  # fmt: skip
+    bridges.start()
+    rooms.push_async_callback(bridges.stop)
 
 
 def _limiters(app: FastAPI) -> dict[str, RateLimiter]:

@@ -4,6 +4,7 @@ import roost.access.audit.models
 import roost.access.credentials.models
 import roost.access.models
 import roost.access.organizations.models
+import roost.bridges.models
 import roost.core.idempotency
 import roost.core.outbox
 import roost.devices.models

@@ -19,7 +19,7 @@ FAILURES_AT_ONCE = 30
 FAILURES_A_MINUTE = 30
 _KEPT_REFUSALS = 10_000
 _LOOKUPS = 3
-_WRONG = "User name and password do not match: a device sends its id (or uid) and its token."
+_WRONG = "User name and password do not match: a device sends its id (or uid) and its token, or the token as name."
 
 
 @dataclass(slots=True)
@@ -42,7 +42,9 @@ class Authentication:
         """The device, if its token is in memory: most reconnects, and at no cost."""
         token = _token(connect)
         identity = self.identities.cached(token) if token is not None else None
-        return identity if identity is not None and _is_named(connect.user_name, identity) else None
+        if identity is None or token is None or not _is_named(connect.user_name, token, identity):
+            return None
+        return identity
 
     async def find(self, connect: Connect, address: str) -> DeviceIdentity | UserPrincipal:
         """Whoever the password belongs to.
@@ -77,7 +79,7 @@ class Authentication:
     async def _find_token(self, token: str, user_name: str | None) -> DeviceIdentity | UserPrincipal | None:
         if looks_like_device_token(token):
             identity = await self._find_device(token)
-            return identity if identity is not None and _is_named(user_name, identity) else None
+            return identity if identity is not None and _is_named(user_name, token, identity) else None
         if token.count(".") != 2 and not token.startswith(API_TOKEN_PREFIX):
             return None
         try:
@@ -95,6 +97,9 @@ class Authentication:
 
 
 def _token(connect: Connect) -> str | None:
+    if not connect.password and connect.user_name and looks_like_device_token(connect.user_name):
+        # As ThingsBoard's clients send it.
+        return connect.user_name
     try:
         return connect.password.decode("ascii") if connect.password else None
     except UnicodeDecodeError:
@@ -106,9 +111,9 @@ def _digest(connect: Connect) -> bytes:
     return hashlib.sha256(name.encode() + b"\0" + (connect.password or b"")).digest()
 
 
-def _is_named(user_name: str | None, identity: DeviceIdentity) -> bool:
-    """Whether the user name says the same as the token. MQTT 5 may leave it out."""
-    return user_name is None or user_name in {str(identity.device_id), identity.device_uid}
+def _is_named(user_name: str | None, token: str, identity: DeviceIdentity) -> bool:
+    """Whether the user name says the same as the token, or is the token. MQTT 5 may leave it out."""
+    return user_name is None or user_name in {str(identity.device_id), identity.device_uid, token}
 
 
 def _network(address: str) -> str:

@@ -7,6 +7,7 @@ from roost.access.principals import UserPrincipal
 from roost.devices.identities import DeviceIdentity
 from roost.devices.presence_record import Cause
 from roost.mqtt.reasons import Reason, SignInError
+from roost.mqtt.thingsboard import Answer, Published
 from roost.telemetry.ingest import Sink
 from roost.telemetry.messages import Committed
 
@@ -82,6 +83,14 @@ class Reports(Protocol):
     async def shadow(self, device: DeviceIdentity, body: bytes) -> None: ...
 
     async def task(self, task_id: int, verb: str, device: DeviceIdentity, body: bytes) -> None: ...
+
+
+class Foreign(Protocol):
+    """What a device of another system says beside telemetry: `roost.mqtt.thingsboard.ThingsBoard`."""
+
+    async def take(self, device: DeviceIdentity, said: Published, body: bytes) -> Answer | None:
+        """One message; returns after the commit with what the device is to hear, and raises `RoostError`."""
+        ...
 
 
 class Auditor(Protocol):

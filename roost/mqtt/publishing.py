@@ -1,21 +1,22 @@
 """What a client publishes: telemetry to the ingest path, status and logs to the registry, the rest refused."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from roost.core.errors import RoostError
 from roost.core.rates import RateLimiter
 from roost.devices.identities import DeviceIdentity
-from roost.mqtt import codec
+from roost.mqtt import codec, thingsboard
 from roost.mqtt.audit import PUBLISH_REFUSED
-from roost.mqtt.connection import WAITING
-from roost.mqtt.ports import Auditor, DeviceLog, Reports
+from roost.mqtt.connection import CHOKED, ENDED, WAITING
+from roost.mqtt.ports import Auditor, DeviceLog, Foreign, Reports
 from roost.mqtt.reasons import ProtocolError, Reason, TopicError
 from roost.mqtt.session import TOPIC_ALIAS_MAXIMUM, Session
 from roost.mqtt.topics import INGESTED, LOGS, SHADOW_REPORTED, STATUS, published_kind
 from roost.telemetry.refusals import Refusal, unavailable
+from roost.telemetry.thingsboard import KIND as THINGSBOARD
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,14 @@ class Publisher:
         device_logs: DeviceLog,
         reports: Reports,
         run: Callable[[Coroutine[Any, Any, None]], object],
+        *,
         audit_rate: RateLimiter,
         audit: Auditor,
+        foreign: Foreign,
     ) -> None:
+        """`foreign` takes what ThingsBoard's clients say beside telemetry."""
         self._device_logs = device_logs
+        self._thingsboard = foreign
         self._reports = _Takers(reports)
         self._run = run
         self._audit_rate = audit_rate
@@ -74,13 +79,18 @@ class Publisher:
             self._audit_log.topic_refused(PUBLISH_REFUSED, session.user, session.address, topic, Reason.NOT_AUTHORIZED)
             self._refuse_user(session, publish)
             return
+        foreign = None
         try:
-            kind = published_kind(topic, device.device_id, device.device_uid)
+            if topic.startswith(thingsboard.ROOT):
+                foreign = thingsboard.published(topic)
+                kind = foreign.kind
+            else:
+                kind = published_kind(topic, device.device_id, device.device_uid)
         except TopicError as error:
             self._audit(session, topic, error.reason)
             self._refuse(session, publish, Refusal(403, "not_yours", error.detail, mqtt_reason=error.reason))
             return
-        if kind in INGESTED:
+        if kind in INGESTED or kind == THINGSBOARD:
             if publish.alias is None:
                 session.prefix = body[: 2 + int.from_bytes(body[:2], "big")]
                 session.kind = kind
@@ -89,7 +99,12 @@ class Publisher:
             session.intake.submit(device, kind, publish.payload, session, token)
         else:
             session.stop(WAITING)
-            self._run(self._report(session, device, kind, publish))
+            work = (
+                self._reports[kind](device, publish.payload)
+                if foreign is None
+                else self._take_foreign(session, device, foreign, publish.payload)
+            )
+            self._run(self._report(session, publish, work))
 
     def oversized(self, session: Session, flags: int, start: bytes) -> None:
         """A PUBLISH whose payload is thrown away; `start` is its topic and, with QoS 1, packet id."""
@@ -122,10 +137,18 @@ class Publisher:
             self._run(self._reports[kind](device, will.payload))
         return will.payload.decode(errors="replace").replace("\0", "")[:_LONGEST_WILL] if kind == STATUS else ""
 
-    async def _report(self, session: Session, device: DeviceIdentity, kind: str, publish: codec.Publish) -> None:
+    async def _take_foreign(
+        self, session: Session, device: DeviceIdentity, said: thingsboard.Published, body: bytes
+    ) -> None:
+        answer = await self._thingsboard.take(device, said, body)
+        listened = f"{answer.topic.rpartition('/')[0]}/+" if answer is not None else ""
+        if answer is not None and listened in (session.filters or {}) and not session.stopped & (CHOKED | ENDED):
+            session.wire.write(codec.encode_publish(session.version, answer.topic, answer.payload))
+
+    async def _report(self, session: Session, publish: codec.Publish, work: Awaitable[None]) -> None:
         packet = b""
         try:
-            await self._reports[kind](device, publish.payload)
+            await work
             packet = codec.encode_plain_puback(publish.packet_id) if publish.qos else b""
         except RoostError as error:
             packet = self._phrase(session, publish.packet_id or None, _as_refusal(error))

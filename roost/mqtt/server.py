@@ -18,7 +18,17 @@ from roost.mqtt.authentication import Authentication
 from roost.mqtt.connection import ENDED, LEAVING
 from roost.mqtt.device_topics import DeviceTopics
 from roost.mqtt.listening import BACKLOG, listening_port, open_sockets, raise_file_limit, tls_context
-from roost.mqtt.ports import Auditor, DeviceFeed, DeviceLog, Directory, Identities, Intake, PresenceBook, Reports
+from roost.mqtt.ports import (
+    Auditor,
+    DeviceFeed,
+    DeviceLog,
+    Directory,
+    Foreign,
+    Identities,
+    Intake,
+    PresenceBook,
+    Reports,
+)
 from roost.mqtt.publishing import Publisher
 from roost.mqtt.reasons import Reason
 from roost.mqtt.registry import Registry, owner_of
@@ -62,15 +72,19 @@ class MqttServer:
         authenticate_user: Callable[[str], Awaitable[UserPrincipal]],
         clock: Clock,
         audit: Auditor,
+        foreign: Foreign,
         feeds: Mapping[str, DeviceFeed] | None = None,
     ) -> None:
-        """`feeds` say what a device hears first on its own topics, by their leaf such as `shadow/delta`."""
+        """`feeds` say what a device hears first on its own topics, by their leaf such as `shadow/delta`.
+
+        `foreign` takes what ThingsBoard's clients say beside telemetry.
+        """
         self.intake = ingest
         self.audit = audit
         self.presence = presence
         self.authentication = Authentication.build(identities, authenticate_user, clock)
         audit_rate = RateLimiter(clock, per_minute=_AUDITS_A_MINUTE, burst=_AUDITS_A_MINUTE)
-        self._publisher = Publisher(device_logs, reports, self.run, audit_rate, audit)
+        self._publisher = Publisher(device_logs, reports, self.run, audit_rate=audit_rate, audit=audit, foreign=foreign)
         self.publishing: Publishing = self._publisher
         self._device_topics = DeviceTopics(feeds or {}, device_logs, self.run)
         self._subscriptions = Subscriptions(directory, self.run, audit, self._device_topics)

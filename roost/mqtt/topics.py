@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from roost.mqtt import thingsboard
 from roost.mqtt.reasons import Reason, TopicError
 
 ROOT = "devices"
@@ -67,6 +68,8 @@ def check_filter(text: str) -> None:
 def check_device_filter(text: str, device_id: int, device_uid: str) -> None:
     """Raise `TopicError` unless a device may subscribe to `text`: its own tasks and shadow delta."""
     check_filter(text)
+    if text in thingsboard.FILTERS:
+        return
     root, _, rest = text.partition("/")
     name, _, leaf = rest.partition("/")
     if root != ROOT or leaf not in _FOR_DEVICES or not _is_own(name, device_id, device_uid):

@@ -21,6 +21,8 @@ from roost.telemetry.limits import MessageRate
 from roost.telemetry.log import Log, LogUnavailable
 from roost.telemetry.messages import Committed, Message
 from roost.telemetry.refusals import Refusal, disk_full, unavailable
+from roost.telemetry.thingsboard import KIND as THINGSBOARD
+from roost.telemetry.thingsboard import decode_values
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +150,7 @@ class Ingest:
         messages: list[Message] = []
         if refusal is None:
             try:
-                messages = decode(kind, body, now)
+                messages = decode_values(body, now) if kind == THINGSBOARD else decode(kind, body, now)
             except Refusal as error:
                 refusal = error
         weight = len(messages) or 1

@@ -26,6 +26,7 @@ from roost.devices.presence_record import Cause
 from roost.mqtt.ports import Heard
 from roost.mqtt.reasons import Reason, SignInError
 from roost.mqtt.server import MqttServer
+from roost.mqtt.thingsboard import Answer, Published
 from roost.telemetry.frames import Frame, Summary
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.log import LogUnavailable, MessageFilter, Row
@@ -141,6 +142,10 @@ class Notes:
     async def shadow(self, device: DeviceIdentity, body: bytes) -> None:
         await self._note(device, "shadow", body)
 
+    async def take(self, device: DeviceIdentity, said: Published, body: bytes) -> Answer | None:
+        await self._note(device, said.kind, body)
+        return None
+
     async def _note(self, device: DeviceIdentity, kind: str, body: bytes) -> None:
         if self.report_gate is not None:
             await self.report_gate.wait()
@@ -241,6 +246,7 @@ class Endpoint:
             authenticate_user=self._authenticate_user,
             clock=self.clock,
             audit=self.audit,
+            foreign=self.notes,
             feeds={"shadow/delta": self.feed},
         )
 

@@ -226,6 +226,14 @@ GET /retention-policies/{policy_id}                        401  401  401  403  4
 PATCH /retention-policies/{policy_id}                      401  401  401  403  403  ok   403  403  403   ok    404
 DELETE /retention-policies/{policy_id}                     401  401  401  403  403  ok   403  403  403   ok    404
 
+# Bridges to other brokers, for owners
+GET /bridges                                               401  401  401  403  403  ok   403  403  ok    ok    none
+POST /bridges                                              401  401  401  403  403  ok   403  403  403   ok    404
+POST /bridges/try                                          401  401  401  403  403  ok   403  403  403   ok    ok
+GET /bridges/{bridge_id}                                   401  401  401  403  403  ok   403  403  ok    ok    404
+PATCH /bridges/{bridge_id}                                 401  401  401  403  403  ok   403  403  403   ok    404
+DELETE /bridges/{bridge_id}                                401  401  401  403  403  ok   403  403  403   ok    404
+
 # Live, narrowed to the device
 WS /ws/live-data                                           401  401  401  ok   ok   ok   ok   404  ok    ok    404
 WS /ws/device-status                                       401  401  401  ok   ok   ok   ok   404  ok    ok    404

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.access.matrix import requests_accounts, requests_devices, requests_people, requests_places, requests_tasks
+from tests.access.matrix import (
+    requests_accounts,
+    requests_bridges,
+    requests_devices,
+    requests_people,
+    requests_places,
+    requests_tasks,
+)
 from tests.access.matrix.requests import ASKINGS, send
 from tests.access.matrix.routes import endpoints
 from tests.access.matrix.sockets import open_socket, speak_mqtt
@@ -11,7 +18,7 @@ from tests.access.matrix.world import World
 
 ROWS, TOPICS = rows(HTTP), rows(MQTT)
 # Imported for what they register.
-_ASKINGS_OF = (requests_accounts, requests_devices, requests_people, requests_places, requests_tasks)
+_ASKINGS_OF = (requests_accounts, requests_bridges, requests_devices, requests_people, requests_places, requests_tasks)
 
 
 def test_every_endpoint_has_a_row() -> None:

@@ -5,13 +5,20 @@ What is expected follows from the table: wherever the role in A alone is refused
 
 import pytest
 
-from tests.access.matrix import requests_accounts, requests_devices, requests_people, requests_places, requests_tasks
+from tests.access.matrix import (
+    requests_accounts,
+    requests_bridges,
+    requests_devices,
+    requests_people,
+    requests_places,
+    requests_tasks,
+)
 from tests.access.matrix.callers import Caller
 from tests.access.matrix.requests import send
 from tests.access.matrix.table import HTTP, rows
 from tests.access.matrix.world import World
 
-_ASKINGS_OF = (requests_accounts, requests_devices, requests_people, requests_places, requests_tasks)
+_ASKINGS_OF = (requests_accounts, requests_bridges, requests_devices, requests_people, requests_places, requests_tasks)
 # The machine belongs to no organization, and one's own account to oneself.
 ROWS = {label: cells for label, cells in rows(HTTP).items() if "/system/" not in label and not label.startswith("WS ")}
 OF_ORGANIZATIONS = {label: cells for label, cells in ROWS.items() if "/auth/" not in label and "/me" not in label}
@@ -24,6 +31,8 @@ OF_OTHERS = {
 OF_OWNERS = {
     "GET /retention-policies": "none", "GET /retention-policies/{policy_id}": "404",
     "PATCH /retention-policies/{policy_id}": "404", "DELETE /retention-policies/{policy_id}": "404",
+    "GET /bridges": "none", "GET /bridges/{bridge_id}": "404", "PATCH /bridges/{bridge_id}": "404",
+    "DELETE /bridges/{bridge_id}": "404", "POST /bridges": "404", "POST /bridges/try": "ok",
 }  # fmt: skip
 # Viewers have no scope of tasks at all: whoever has one elsewhere sees that here there is nothing for them.
 OF_TASKS = {

@@ -68,6 +68,7 @@ class Spares:
                 "technician": lambda: self._user("technician"), "assignment": self._assignment,
                 "invitation": self._invitation, "organization": self._organization, "unclaimed": self._unclaimed,
                 "code": self._code, "reset": self._reset, "policy": self._policy,
+                "bridge": self._bridge,
             }  # fmt: skip
             self._waiting[kind] = makers[kind]()
         self._taken.add(kind)
@@ -134,6 +135,9 @@ class Spares:
         wanted = {"organization_id": self._organization_id, "key_pattern": _name("key"), "keep_days": 365}
         return self._owner.make("/retention-policies", wanted)
 
+    def _bridge(self) -> Any:
+        return self._owner.make("/bridges", bridge_to_nowhere(self._organization_id))
+
     def _reset(self) -> Any:
         made = self._owner.make(f"/users/{self._user('viewer')['id']}/password-reset")
         return {"token": made["reset_url"].partition("#")[2]}
@@ -174,6 +178,7 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
         "bulk_id": owner.make("/tasks/bulk", bulk)["id"],
         "held_task_id": held["id"],
         "policy_id": owner.make("/retention-policies", policy)["id"],
+        "bridge_id": owner.make("/bridges", bridge_to_nowhere(organization_id))["id"],
         "organization_id": organization_id, "home_id": home_id, "room_id": room_id, "resident_id": resident_id,
         "device_id": device.device_id, "event_id": event_id, "assignment_id": assignment["id"],
         "invitation_id": owner.make(f"/organizations/{organization_id}/invitations", invitation)["id"],
@@ -197,6 +202,11 @@ def _colleague(owner: Caller, organization_id: int, name: str, role: str, **fiel
 def _place_of(owner: Caller) -> tuple[int, int]:
     profile = owner.get("/users/me")
     return profile["organizations"][0]["id"], profile["homes"][0]["id"]
+
+
+def bridge_to_nowhere(organization_id: int) -> dict[str, Any]:
+    """A bridge that connects to nobody."""
+    return {"organization_id": organization_id, "name": _name("bridge"), "url": "mqtt://127.0.0.1", "enabled": False}
 
 
 def _name(kind: str) -> str:
