@@ -26,9 +26,9 @@ class Column(NamedTuple):
     units: tuple[tuple[int, str | None], ...] = ()
 
     def floats(self) -> npt.NDArray[np.float64]:
-        """The present values as numbers to calculate with; booleans as 0 and 1."""
+        """The present values as numbers to calculate with, not to be changed; booleans as 0 and 1."""
         values = self.values if self.present is None else self.values[self.present]
-        return values.astype(np.float64)
+        return values.astype(np.float64, copy=False)
 
 
 class Frame(NamedTuple):

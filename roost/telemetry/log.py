@@ -1,6 +1,6 @@
 """What the ingest path asks of the log, whichever database holds it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -99,6 +99,20 @@ class Readable(Protocol):
         Pieces do not overlap in time; a frame has 65,536 rows at most, unless a single moment has more. `keys` empty:
         all. Where `whole(start, end)` (ms, both included) is true, a summary of that stretch may come instead of it.
         Raises LogUnavailable.
+        """
+
+    def batches(
+        self,
+        device_ids: Sequence[int],
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncGenerator[list[Frame | Summary], None]":
+        """The `pieces` of each of these devices, device after device, many pieces at a time.
+
+        A batch is of one moment and fits into memory; it may be empty. Raises LogUnavailable.
         """
 
 

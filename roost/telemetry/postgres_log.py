@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost.core.clock import Clock
@@ -95,12 +97,33 @@ class PostgresLog:
         keys: Sequence[str] = (),
         whole: Callable[[int, int], bool] | None = None,
     ) -> "AsyncIterator[Frame | Summary]":
+        async with aclosing(self.batches([device_id], since, until, keys=keys, whole=whole)) as batches:
+            async for batch in batches:
+                for piece in batch:
+                    yield piece
+
+    async def batches(
+        self,
+        device_ids: Sequence[int],
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncGenerator[list[Frame | Summary], None]":
         reads = await self._block_reads()
-        while since < until:
-            span = (since, until)
-            make, since = await self._read(lambda connection: reads.pieces(connection, device_id, span, keys, whole))  # noqa: B023
-            for piece in await asyncio.to_thread(make):
-                yield piece
+        place, more = None, since < until and len(device_ids) > 0
+        pace = reads.Pace(len(device_ids))
+        while more:
+            make, following = await self._read(
+                partial(
+                    reads.batch, device_ids=device_ids, place=place, span=(since, until), at_once=pace.at_once,
+                    keys=keys, whole=whole,
+                )
+            )  # fmt: skip
+            pace.learn(place, following)
+            place, more = following, following is not None
+            yield await asyncio.to_thread(make)
 
     async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
         return await self._read(

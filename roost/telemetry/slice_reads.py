@@ -6,7 +6,6 @@ the slices but for these. A slice that has vanished in between was sealed or pru
 
 import asyncio
 import importlib
-import json
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
@@ -23,17 +22,18 @@ from roost.telemetry import slices
 from roost.telemetry.blocks import file
 from roost.telemetry.log import CoarseRow, LogUnavailable, MessageFilter, Row
 from roost.telemetry.retention import coarse_file
+from roost.telemetry.slice_view import SELECT, Head, View, as_json, head_rows
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from roost.telemetry.blocks.pieces import Place
     from roost.telemetry.frames import Frame, Summary
 
 T = TypeVar("T")
 
 THREADS = 2
 CONNECTIONS = 32
-_SELECT = "SELECT h.id, h.device_id, h.observed_at, h.received_at, h.event_type, h.payload, h.units, h.message_id FROM"
 
 
 class SliceReader:
@@ -55,16 +55,18 @@ class SliceReader:
         """Messages of the time span by time and arrival, at most `limit` of the newest."""
         return await self._run(self._between, parts, device_id, (since, until), limit)
 
-    async def pieces(
+    async def batch(
         self,
         parts: Sequence[slices.Slice],
-        device_id: int,
+        device_ids: Sequence[int],
+        place: "Place | None",
         span: tuple[int, int],
+        *,
         keys: Sequence[str],
         whole: Callable[[int, int], bool] | None,
-    ) -> "tuple[list[Frame | Summary], int]":
-        """The first pieces of the time span, and where to go on (ms)."""
-        return await self._run(partial(self._pieces, keys=keys, whole=whole), parts, device_id, span)
+    ) -> "tuple[list[Frame | Summary], Place | None]":
+        """The first pieces of these devices from `place` on (None: from the beginning), and where to go on."""
+        return await self._run(partial(self._batch, keys=keys, whole=whole), parts, device_ids, place, span)
 
     async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
         """What stays of older readings as buckets."""
@@ -98,7 +100,7 @@ class SliceReader:
         while True:
             blocks = self._blocks()
             with nullcontext() if blocks is None else file.snapshot(blocks):
-                view = _View(self, blocks)
+                view = View(self._connection, blocks)
                 found = work(view, *arguments)
             if view.missing <= gone:
                 return found
@@ -126,7 +128,7 @@ class SliceReader:
         for path in [path for path in cache if not path.exists()]:
             cache.pop(path).close()
 
-    def connection(self, path: Path) -> apsw.Connection | None:
+    def _connection(self, path: Path) -> apsw.Connection | None:
         """A connection of this thread to a slice; None when its file is gone."""
         cache = self._cache()
         if not path.exists():
@@ -148,7 +150,7 @@ class SliceReader:
 
     def _recent(
         self,
-        view: "_View",
+        view: View,
         parts: Sequence[slices.Slice],
         device_ids: Sequence[int],
         limit: int,
@@ -174,9 +176,9 @@ class SliceReader:
         return found[:limit]
 
     def _between(
-        self, view: "_View", parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int
+        self, view: View, parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int
     ) -> list[Row]:
-        found = _head_rows(view, parts, device_id, span, limit, newest=True)
+        found = head_rows(view, parts, device_id, span, limit, newest=True)
         since, until = span
         since = found[-limit].observed_at if len(found) >= limit else since
         if view.blocks is not None and file.reach_into(view.blocks, device_id, since, until):
@@ -184,29 +186,27 @@ class SliceReader:
             found.sort(key=_place)
         return found[-limit:]
 
-    def _pieces(
+    def _batch(
         self,
-        view: "_View",
+        view: View,
         parts: Sequence[slices.Slice],
-        device_id: int,
+        device_ids: Sequence[int],
+        place: "Place | None",
         span: tuple[int, int],
         *,
         keys: Sequence[str],
         whole: Callable[[int, int], bool] | None,
-    ) -> "tuple[list[Frame | Summary], int]":
-        def head(since: int, until: int, limit: int) -> list[Row]:
-            return _head_rows(view, parts, device_id, (since, until), limit, newest=False)[:limit]
-
-        found: tuple[list[Frame | Summary], int]
-        found = _block_reads().pieces(view.blocks, head, device_id, span, keys=keys, whole=whole)
+    ) -> "tuple[list[Frame | Summary], Place | None]":
+        found: tuple[list[Frame | Summary], Place | None]
+        found = _block_reads().batch(view.blocks, Head(view, parts), device_ids, place, span, keys=keys, whole=whole)
         return found
 
-    def _find(self, view: "_View", parts: Sequence[slices.Slice], row_id: int) -> Row | None:
+    def _find(self, view: View, parts: Sequence[slices.Slice], row_id: int) -> Row | None:
         for part in reversed(parts):
             connection = view.open(part)
             if connection is None:
                 continue
-            rows = slices.as_rows(connection.execute(f"{_SELECT} head h WHERE h.id = ?", (row_id,)))
+            rows = slices.as_rows(connection.execute(f"{SELECT} head h WHERE h.id = ?", (row_id,)))
             if rows:
                 return rows[0]
         if view.blocks is None or file.is_empty(view.blocks):
@@ -215,63 +215,12 @@ class SliceReader:
         return found
 
 
-class _View:
-    """Slices and blocks at one moment, for one read."""
-
-    def __init__(self, reader: SliceReader, blocks: apsw.Connection | None) -> None:
-        self.blocks = blocks
-        self.missing: set[Path] = set()
-        self._reader = reader
-        self._sealed: dict[int, set[int]] = {}
-
-    def open(self, part: slices.Slice) -> apsw.Connection | None:
-        connection = self._reader.connection(part.path)
-        if connection is None:
-            self.missing.add(part.path)
-        return connection
-
-    def unsealed(self, part: slices.Slice, device_ids: Sequence[int]) -> Sequence[int]:
-        """The devices whose messages of this slice are not in the blocks."""
-        if self.blocks is None:
-            return device_ids
-        sealed = self._sealed.get(part.number)
-        if sealed is None:
-            sealed = self._sealed[part.number] = file.sealed_devices(self.blocks, part.number)
-        return [device_id for device_id in device_ids if device_id not in sealed] if sealed else device_ids
-
-
 def _block_reads() -> "ModuleType":
     """Loaded with the first use: numpy costs a hub that nobody asks for history 30 MB and a tenth of a second."""
     return importlib.import_module("roost.telemetry.blocks.reads")
 
 
-def _head_rows(
-    view: _View, parts: Sequence[slices.Slice], device_id: int, span: tuple[int, int], limit: int, *, newest: bool
-) -> list[Row]:
-    """Of each slice at most `limit` messages, the newest or the oldest; all of them by time and arrival."""
-    order = "DESC" if newest else "ASC"
-    since, until = span
-    found: list[Row] = []
-    for part in parts:
-        opened = part.open
-        span_of = part if opened is None else opened
-        if span_of.last_observed_at < since or span_of.first_observed_at >= until:
-            continue
-        connection = view.open(part)
-        if connection is None or not view.unsealed(part, [device_id]):
-            continue
-        tail = f"h.observed_at >= ? AND h.observed_at < ? ORDER BY h.observed_at {order}, h.id {order} LIMIT ?"
-        if opened is None:
-            sql, who = f"{_SELECT} head h WHERE h.device_id = ? AND {tail}", str(device_id)
-        else:
-            sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {tail}"
-            who = _as_json(opened.rows_of(device_id))
-        found += slices.as_rows(connection.execute(sql, (who, since, until, limit)))
-    found.sort(key=_place)
-    return found
-
-
-def _coarse(view: _View, device_id: int, span: tuple[int, int], limit: int) -> list[CoarseRow]:
+def _coarse(view: View, device_id: int, span: tuple[int, int], limit: int) -> list[CoarseRow]:
     return [] if view.blocks is None else coarse_file.rows_between(view.blocks, device_id, *span, limit)
 
 
@@ -291,8 +240,8 @@ def _recent_closed(
     connection: apsw.Connection, device_ids: Sequence[int], limit: int, wanted: MessageFilter
 ) -> list[Row]:
     where, values = _where(wanted)
-    sql = f"{_SELECT} head h WHERE h.device_id IN (SELECT value FROM json_each(?)) AND {where}"  # noqa: S608 - own words
-    cursor = connection.execute(f"{sql} ORDER BY h.id DESC LIMIT ?", (_as_json(device_ids), *values, limit))
+    sql = f"{SELECT} head h WHERE h.device_id IN (SELECT value FROM json_each(?)) AND {where}"  # noqa: S608 - own words
+    cursor = connection.execute(f"{sql} ORDER BY h.id DESC LIMIT ?", (as_json(device_ids), *values, limit))
     return slices.as_rows(cursor)
 
 
@@ -304,16 +253,12 @@ def _rows_of(opened: slices.OpenSlice, device_ids: Sequence[int], before_id: int
 def _recent_open(connection: apsw.Connection, ids: list[int], limit: int, wanted: MessageFilter) -> list[Row]:
     """Looks through rows from the newest on, a stretch at a time, until there are enough."""
     where, values = _where(wanted)
-    sql = f"{_SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {where} ORDER BY h.id DESC LIMIT ?"
+    sql = f"{SELECT} json_each(?) j JOIN head h ON h.id = j.value WHERE {where} ORDER BY h.id DESC LIMIT ?"
     found: list[Row] = []
     stretch = max(limit, 200)
     while ids and len(found) < limit:
         left = limit - len(found)
-        found += slices.as_rows(connection.execute(sql, (_as_json(ids[-stretch:]), *values, left)))
+        found += slices.as_rows(connection.execute(sql, (as_json(ids[-stretch:]), *values, left)))
         del ids[-stretch:]
         stretch *= 4
     return found
-
-
-def _as_json(numbers: Sequence[int]) -> str:
-    return json.dumps(list(numbers))

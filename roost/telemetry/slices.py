@@ -113,15 +113,24 @@ class OpenSlice:
     def rows_of(self, device_id: int) -> list[int]:
         """The row ids of a device, ascending."""
         with self._sorting:
-            end = len(self._owners)
-            for place in range(self._sorted, end):
-                owner = self._owners[place]
-                rows = self._rows.get(owner)
-                if rows is None:
-                    rows = self._rows[owner] = array("q")
-                rows.append(self.first_id + place)
-            self._sorted = end
+            self._sort()
             return list(self._rows.get(device_id, ()))
+
+    def owners(self) -> set[int]:
+        """The devices that have rows."""
+        with self._sorting:
+            self._sort()
+            return set(self._rows)
+
+    def _sort(self) -> None:
+        end = len(self._owners)
+        for place in range(self._sorted, end):
+            owner = self._owners[place]
+            rows = self._rows.get(owner)
+            if rows is None:
+                rows = self._rows[owner] = array("q")
+            rows.append(self.first_id + place)
+        self._sorted = end
 
 
 @dataclass(slots=True)

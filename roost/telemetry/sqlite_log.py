@@ -10,9 +10,9 @@ import importlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext, suppress
+from contextlib import aclosing, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,10 +112,27 @@ class SqliteLog:
         keys: Sequence[str] = (),
         whole: Callable[[int, int], bool] | None = None,
     ) -> "AsyncIterator[Frame | Summary]":
-        while since < until:
-            found, since = await self._reader.pieces(self._slices, device_id, (since, until), keys, whole)
-            for piece in found:
-                yield piece
+        async with aclosing(self.batches([device_id], since, until, keys=keys, whole=whole)) as batches:
+            async for batch in batches:
+                for piece in batch:
+                    yield piece
+
+    async def batches(
+        self,
+        device_ids: Sequence[int],
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncGenerator[list[Frame | Summary], None]":
+        place, more = None, since < until and len(device_ids) > 0
+        while more:
+            found, place = await self._reader.batch(
+                self._slices, device_ids, place, (since, until), keys=keys, whole=whole
+            )
+            more = place is not None
+            yield found
 
     async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
         return await self._reader.coarse(device_id, since, until, limit)

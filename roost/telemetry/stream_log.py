@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from roost.core.nats import Nats, NatsAway, partition_of, telemetry_subject
@@ -81,6 +81,17 @@ class StreamLog:
         whole: Callable[[int, int], bool] | None = None,
     ) -> "AsyncIterator[Frame | Summary]":
         return self.store.pieces(device_id, since, until, keys=keys, whole=whole)
+
+    def batches(
+        self,
+        device_ids: Sequence[int],
+        since: int,
+        until: int,
+        *,
+        keys: Sequence[str] = (),
+        whole: Callable[[int, int], bool] | None = None,
+    ) -> "AsyncGenerator[list[Frame | Summary], None]":
+        return self.store.batches(device_ids, since, until, keys=keys, whole=whole)
 
     async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
         return await self.store.coarse(device_id, since, until, limit)

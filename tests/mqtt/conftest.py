@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -74,6 +74,12 @@ class MemoryLog:
     ) -> AsyncIterator[Frame | Summary]:
         for piece in list[Frame | Summary]():
             yield piece
+
+    async def batches(
+        self, device_ids: Sequence[int], since: int, until: int, *, keys: Sequence[str] = (), whole: object = None
+    ) -> AsyncGenerator[list[Frame | Summary], None]:
+        for batch in list[list[Frame | Summary]]():
+            yield batch
 
     async def find(self, message_id: int) -> Row | None:
         return None

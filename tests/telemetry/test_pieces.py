@@ -10,6 +10,7 @@ from roost.telemetry.blocks import pieces, reads
 from roost.telemetry.frames import Frame
 from roost.telemetry.log import Log
 from roost.telemetry.messages import Message, Value
+from roost.telemetry.postgres import reads as postgres_reads
 from tests.telemetry.conftest import NOW
 
 
@@ -33,6 +34,14 @@ async def readings(
         for row, value in enumerate(column.values.tolist())
         if column.present is None or column.present[row]
     ]
+
+
+async def test_many_devices_are_read_at_once_in_the_order_in_which_they_were_asked_for(log: Log) -> None:
+    await log.append([1, 2, 3, 3], [message(NOW + number, {"a": number}) for number in range(4)])
+    asked = [3, 7, 1, 5, 2]
+    ((first, second, third),) = [batch async for batch in log.batches(asked, 0, 2**62)]
+    assert [(piece.device_id, len(piece.columns)) for piece in (first, second, third)] == [(3, 1), (1, 1), (2, 1)]
+    assert [batch async for batch in log.batches([], 0, 2**62)] == []
 
 
 async def test_columns_share_their_times_and_know_what_is_absent(log: Log) -> None:
@@ -92,7 +101,7 @@ async def test_an_event_is_there_with_its_readings_and_without_them_not(log: Log
 async def test_frames_are_cut_between_moments_however_many_rows_one_has(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (pieces, reads):
+    for module in (pieces, reads, postgres_reads):
         monkeypatch.setattr(module, "FRAME_ROWS", 3)
     moments = [0, 0, 1, 1, 1, 1, 1, 2, 3, 4]
     await log.append([1] * len(moments), [message(NOW + at, {"a": number}) for number, at in enumerate(moments)])

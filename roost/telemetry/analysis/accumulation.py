@@ -1,7 +1,7 @@
 """Aggregates per series and bucket, gathered from frames and summaries as they come. Pure, and bounded in memory."""
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,20 @@ class _Gathered:
             self.unit, self.unit_at = unit, at
 
 
+class _Batch:
+    """What a batch of pieces has of one series: rows out of summaries; times and values by device out of frames.
+
+    `ranks`: of the devices, in the order in which they came.
+    """
+
+    __slots__ = ("frames", "ranks", "rows")
+
+    def __init__(self) -> None:
+        self.ranks: dict[int, int] = {}
+        self.rows: list[Row] = []
+        self.frames: dict[int, list[tuple[Times, Floats]]] = {}
+
+
 class Accumulation:
     """Takes the pieces of a device oldest first, one device after the other, and gathers their readings into cells.
 
@@ -86,7 +100,6 @@ class Accumulation:
         group_of: Callable[[int], Hashable] | None = None,
     ) -> None:  # fmt: skip
         self._buckets = buckets
-        self._aggregates = aggregates
         self._keys = frozenset(keys)
         self._group_of = group_of
         self._shares = {name: SHARES[name] for name in aggregates if name in SHARES}
@@ -101,11 +114,19 @@ class Accumulation:
         return self._summarised and self._buckets.start_of(start) == self._buckets.start_of(end)
 
     def fold(self, piece: Piece) -> None:
-        group = piece.device_id if self._group_of is None else self._group_of(piece.device_id)
-        if isinstance(piece, Summary):
-            self._fold_summary(group, piece)
-        elif len(piece.times):
-            self._fold_frame(group, piece)
+        self.fold_all([piece])
+
+    def fold_all(self, pieces: Sequence[Piece]) -> None:
+        """Takes many pieces, which come device by device: what numpy does once for all of them costs little."""
+        batch: dict[Name, _Batch] = {}
+        for piece in pieces:
+            group = piece.device_id if self._group_of is None else self._group_of(piece.device_id)
+            if isinstance(piece, Summary):
+                self._gather_summary(batch, group, piece)
+            elif len(piece.times):
+                self._gather_frame(batch, group, piece)
+        for name, part in batch.items():
+            self._fold(self._series[name], part)
         if self._partials > self._settled + UNSETTLED:
             self._settle()
 
@@ -123,7 +144,7 @@ class Accumulation:
             }
             yield Series(group, key, gathered.unit, cells)
 
-    def _fold_summary(self, group: Hashable, summary: Summary) -> None:
+    def _gather_summary(self, batch: dict[Name, _Batch], group: Hashable, summary: Summary) -> None:
         if not self._summarised:
             raise Invalid(
                 "Of some of this time only what buckets held is kept, which is enough for avg, min, max, sum, count,"
@@ -134,55 +155,81 @@ class Accumulation:
         for key, column in summary.columns.items():
             if self._keys and key not in self._keys:
                 continue
-            gathered = self._gathered((group, key))
-            gathered.rows.append(
+            self._noted((group, key), column.last_at, column.unit)
+            _part_of(batch, (group, key), device_id).rows.append(
                 (
                     start, column.count, column.sum, column.min, column.max, column.first, column.last,
                     column.first_at, column.last_at, 0.0, 1, device_id, device_id,
                 )
             )  # fmt: skip
-            gathered.note_unit(column.last_at, column.unit)
-            self._partials += 1
 
-    def _fold_frame(self, group: Hashable, frame: Frame) -> None:
-        whole_rows = divided(self._buckets, frame.times)
+    def _gather_frame(self, batch: dict[Name, _Batch], group: Hashable, frame: Frame) -> None:
         for key, column in frame.columns.items():
             if self._keys and key not in self._keys:
                 continue
             values = column.floats()
-            if not len(values):
-                continue
-            gathered = self._gathered((group, key))
-            gathered.note_unit(int(frame.times[-1]), newest_unit(column))
-            times, parts = frame.times, whole_rows
-            if column.present is not None:
-                times = times[column.present]
-                parts = divided(self._buckets, times)
-            self._fold_column(gathered, frame.device_id, parts, times, values)
+            if len(values):
+                self._noted((group, key), int(frame.times[-1]), newest_unit(column))
+                times = frame.times if column.present is None else frame.times[column.present]
+                _part_of(batch, (group, key), frame.device_id).frames.setdefault(frame.device_id, []).append(
+                    (times, values)
+                )
 
-    def _fold_column(
-        self, gathered: _Gathered, device_id: int, parts: tuple[Times, Places], times: Times, values: Floats
-    ) -> None:
-        starts, begins = parts
+    def _fold(self, gathered: _Gathered, part: _Batch) -> None:
+        self._partials += len(part.rows)
+        if not part.frames:
+            gathered.rows += part.rows
+            return
+        decoded = self._decoded(gathered, part.frames)
+        self._partials += len(decoded.starts)
+        if part.rows:
+            # The parts of a device side by side: so a device that is in a bucket twice is known to be one.
+            decoded = Partials._make(map(np.concatenate, zip(decoded, Partials.of(part.rows), strict=True)))
+            ranks = [part.ranks[device_id] for device_id in decoded.first_devices.tolist()]
+            decoded = decoded.take(np.argsort(ranks, kind="stable"))
+        gathered.add(decoded)
+
+    def _decoded(self, gathered: _Gathered, frames: dict[int, list[tuple[Times, Floats]]]) -> Partials:
+        """A place for each device and bucket of what frames hold."""
+        times = _concatenated([times for parts in frames.values() for times, _ in parts])
+        values = _concatenated([values for parts in frames.values() for _, values in parts])
+        starts, begins, devices = self._places(times, frames)
         ends = np.append(begins[1:], len(values))
         counts = ends - begins
         # What is more than a double holds becomes infinite, and is told as the largest double later.
         with np.errstate(over="ignore", invalid="ignore"):
             totals = np.add.reduceat(values, begins)
             spreads = self._spreads(values, begins, counts, totals)
-        devices = np.full(len(begins), device_id)
-        gathered.add(
-            Partials(
-                starts, counts, totals,
-                np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins),
-                values[begins], values[ends - 1], times[begins], times[ends - 1], spreads,
-                np.ones(len(begins), np.int64), devices, devices,
-            )
-        )  # fmt: skip
-        self._partials += len(begins)
         if self._shares:
             for start, begin, end in zip(starts.tolist(), begins.tolist(), ends.tolist(), strict=True):
                 self._hold(gathered, start, values[begin:end])
+        return Partials(
+            starts, counts, totals,
+            np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins),
+            values[begins], values[ends - 1], times[begins], times[ends - 1], spreads,
+            np.ones(len(begins), np.int64), devices, devices,
+        )  # fmt: skip
+
+    def _places(self, times: Times, frames: dict[int, list[tuple[Times, Floats]]]) -> tuple[Times, Places, Times]:
+        """The starts of the buckets of each device in turn, where these begin in `times`, and whose they are."""
+        starts: list[int] = []
+        begins: list[int] = []
+        devices: list[int] = []
+        begin = 0
+        for device_id, parts in frames.items():
+            end = begin + sum(len(part) for part, _ in parts)
+            first = self._buckets.start_of(int(times[begin]))
+            if first == self._buckets.start_of(int(times[end - 1])):
+                starts.append(first)
+                begins.append(begin)
+                devices.append(device_id)
+            else:
+                found, places = divided(self._buckets, times[begin:end])
+                starts += found.tolist()
+                begins += (places + begin).tolist()
+                devices += [device_id] * len(found)
+            begin = end
+        return np.array(starts, np.int64), np.array(begins, np.intp), np.array(devices, np.int64)
 
     def _spreads(self, values: Floats, begins: Times, counts: Times, totals: Floats) -> Floats:
         if not self._wants_spread:
@@ -191,11 +238,11 @@ class Accumulation:
         spreads: Floats = np.add.reduceat(distances * distances, begins)
         return spreads
 
-    def _gathered(self, name: Name) -> _Gathered:
+    def _noted(self, name: Name, at: int, unit: str | None) -> None:
         found = self._series.get(name)
         if found is None:
             found = self._series[name] = _Gathered()
-        return found
+        found.note_unit(at, unit)
 
     def _settle(self) -> None:
         """Puts together what belongs to the same buckets, so that there is as much as buckets and not more."""
@@ -222,6 +269,18 @@ class Accumulation:
         ordered = np.sort(np.concatenate(gathered.values.pop(start)))
         self._values -= len(ordered)
         gathered.percentiles[start] = {name: percentile(ordered, share) for name, share in self._shares.items()}
+
+
+def _part_of(batch: dict[Name, _Batch], name: Name, device_id: int) -> _Batch:
+    part = batch.get(name)
+    if part is None:
+        part = batch[name] = _Batch()
+    part.ranks.setdefault(device_id, len(part.ranks))
+    return part
+
+
+def _concatenated(parts: "Sequence[npt.NDArray[Any]]") -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def divided(buckets: Buckets, times: Times) -> tuple[Times, Places]:

@@ -1,14 +1,14 @@
 """The questions that can be asked about the history of devices, answered over the log's pieces."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from roost.core.clock import Clock, rfc3339_from_ms
 from roost.telemetry.aggregates import SUMMARISED
 from roost.telemetry.analysis.accumulation import MOST_CELLS, Accumulation, Piece, Series, too_many_buckets
 from roost.telemetry.analysis.coverage import Coverage
-from roost.telemetry.analysis.feeding import feed
+from roost.telemetry.analysis.feeding import each, feed
 from roost.telemetry.analysis.filling import Row, filled
 from roost.telemetry.analysis.looking_back import latest_readings, newest_readings
 from roost.telemetry.analysis.thinning import ThinnedSeries
@@ -54,18 +54,18 @@ class Analyst:
         )  # fmt: skip
 
     async def buckets(
-        self, device_ids: Iterable[int], span: Span, question: BucketQuestion, keys: Sequence[str],
+        self, device_ids: Sequence[int], span: Span, question: BucketQuestion, keys: Sequence[str],
         group_of: Callable[[int], Hashable] | None = None,
     ) -> list[BucketEntry]:  # fmt: skip
         """Per group (by default per device), series and bucket: the asked aggregates, by time within a series."""
         gathered = Accumulation(question.buckets, question.aggregates, keys, group_of)
-        await feed(self._history, device_ids, span, gathered.fold, keys=keys, whole=gathered.whole)
+        await feed(self._history, device_ids, span, gathered.fold_all, keys=keys, whole=gathered.whole)
         return await asyncio.to_thread(lambda: _bucket_entries(list(gathered.series()), span, question))
 
     async def statistics(self, device_id: int, span: Span, keys: Sequence[str]) -> list[Row]:
         """Of each series over the whole span."""
         gathered = Accumulation(OneBucket(), SUMMARISED, keys)
-        await feed(self._history, [device_id], span, gathered.fold, keys=keys, whole=gathered.whole)
+        await feed(self._history, [device_id], span, gathered.fold_all, keys=keys, whole=gathered.whole)
         return [
             {"sensor_type": series.key, "unit": series.unit}
             | {name: cell.answer(name) for name in SUMMARISED}
@@ -88,15 +88,15 @@ class Analyst:
                     else:
                         found[key].fold_summary(piece.columns[key])
 
-        await feed(self._history, [device_id], span, fold, keys=keys)
+        await feed(self._history, [device_id], span, each(fold), keys=keys)
         return await asyncio.to_thread(lambda: [reading for key in sorted(found) for reading in found[key].readings()])
 
     async def coverage(
-        self, device_ids: Iterable[int], span: Span, edges: Sequence[int], keys: Sequence[str]
+        self, device_ids: Sequence[int], span: Span, edges: Sequence[int], keys: Sequence[str]
     ) -> Coverage:
         """Who was heard in which of the stretches that begin at `edges` and make up the span."""
         coverage = Coverage(span, edges, keys)
-        await feed(self._history, device_ids, span, coverage.fold, keys=keys, whole=coverage.whole)
+        await feed(self._history, device_ids, span, each(coverage.fold), keys=keys, whole=coverage.whole)
         return coverage
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from roost.telemetry.analysis.accumulation import Piece
 from roost.telemetry.analysis.exactness import newest_first, newest_unit, reading_at
-from roost.telemetry.analysis.feeding import feed
+from roost.telemetry.analysis.feeding import each, feed
 from roost.telemetry.frames import Column, Frame, Summary, Times
 from roost.telemetry.log import Readable
 from roost.telemetry.messages import Reading
@@ -48,7 +48,7 @@ async def newest_readings(
         newest = _Newest(limit, keys, folded_before)
         # A series that has long been silent is looked for in summaries, and only what holds it is decoded.
         await feed(
-            log, [device_id], window, newest.fold, keys=keys,
+            log, [device_id], window, each(newest.fold), keys=keys,
             whole=lambda start, end: start >= folded_before,  # noqa: ARG005 - however much it is
         )  # fmt: skip
         for piece in reversed(newest.pieces):
@@ -64,7 +64,7 @@ async def _parts_of(log: Readable, piece: Piece, newest: "_Newest") -> list[Piec
     if isinstance(piece, Frame) or newest.is_bucket(piece):
         return [piece]
     decoded = newest.another()
-    await feed(log, [piece.device_id], Span(piece.start, piece.end + 1), decoded.fold, keys=newest.keys)
+    await feed(log, [piece.device_id], Span(piece.start, piece.end + 1), each(decoded.fold), keys=newest.keys)
     return decoded.pieces
 
 
@@ -134,10 +134,10 @@ class _Newest:
 async def latest_readings(log: Readable, device_id: int) -> list[Reading]:
     """The newest reading of every series that the device ever sent, with the newest unit that the series had."""
     latest = _Latest()
-    await feed(log, [device_id], Span(), latest.fold, whole=lambda start, end: True)  # noqa: ARG005 - whatever it is
+    await feed(log, [device_id], Span(), each(latest.fold), whole=lambda start, end: True)  # noqa: ARG005 - any
     # A summary knows the last value as a double only: the reading itself stands in the block.
     for moment, keys in latest.inexact().items():
-        await feed(log, [device_id], Span(moment, moment + 1), latest.fold, keys=keys)
+        await feed(log, [device_id], Span(moment, moment + 1), each(latest.fold), keys=keys)
     return [latest.readings[key] for key in sorted(latest.readings)]
 
 

@@ -42,6 +42,9 @@ class Partials(NamedTuple):
         columns = zip(*rows, strict=True)
         return cls._make(np.array(column, kind) for column, kind in zip(columns, _TYPES, strict=True))
 
+    def take(self, places: npt.NDArray[np.intp]) -> "Partials":
+        return Partials._make(column[places] for column in self)
+
     def rows(self) -> list[Row]:
         return list(zip(*(column.tolist() for column in self), strict=True))
 
@@ -50,7 +53,7 @@ def put_together(parts: Sequence[Partials]) -> Partials:
     """One place for each bucket, ascending. Of one device the parts come oldest first, and no device comes twice."""
     every = Partials._make(map(np.concatenate, zip(*parts, strict=True)))
     order = np.argsort(every.starts, kind="stable")
-    every = Partials._make(column[order] for column in every)
+    every = every.take(order)
     begins = np.flatnonzero(np.diff(every.starts, prepend=every.starts[:1] - 1))
     if len(begins) == len(order):
         return every

@@ -41,6 +41,17 @@ def take(column: Column, places: npt.NDArray[np.intp]) -> Column:
     return Column(column.values[places], present, integral, units)
 
 
+def part(column: Column, start: int, stop: int) -> Column | None:
+    """The rows from `start` to before `stop` of a column, which share its memory; None if they have no value."""
+    present = None if column.present is None else column.present[start:stop]
+    if start >= stop or (present is not None and not present.any()):
+        return None
+    if column.units:
+        return take(column, np.arange(start, stop))
+    integral = None if column.integral is None else column.integral[start:stop]
+    return Column(column.values[start:stop], present, integral)
+
+
 def without_repetitions(column: Column, times: Times) -> Column:
     """The column without values that it has had at the same moment already."""
     places = np.arange(len(times)) if column.present is None else np.flatnonzero(column.present)

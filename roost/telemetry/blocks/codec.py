@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from pcodec import ChunkConfig, PagingSpec, wrapped  # type: ignore[import-untyped]
 
-from roost.telemetry.blocks.stretch import Stretch
-from roost.telemetry.frames import Column, Mask, Times
+from roost.telemetry.blocks.stretch import Stretch, frame_without_repetitions
+from roost.telemetry.frames import Column, Frame, Mask, Times
 
 FORMAT = 1
 SECOND_MS = 1000
@@ -100,16 +100,9 @@ def decode(device_id: int, data: bytes, keys: Collection[str] = ()) -> Stretch:
     Raises:
         DamagedBlock: nothing of it can be trusted.
     """
-    version, checksum, head_length = _PREFIX.unpack_from(data) if len(data) >= _PREFIX.size else (0, 0, 0)
-    if version > FORMAT:
-        raise DamagedBlock(f"The block has format {version}; this version of Roost reads up to {FORMAT}.")
-    rest = data[_PREFIX.size :]
-    if version != FORMAT or checksum != _checksum(device_id, head_length, rest):
-        raise DamagedBlock("The checksum of the block is wrong.")
-    head = _decode_head(rest[:head_length])
-    sections = _Sections(rest, head_length, wrapped.FileDecompressor.new(head.pco)[0])
+    head, sections = _opened(device_id, data)
     times_length, ids_length, own_length, lags_length, events_length = head.fixed
-    times = sections.numbers(times_length, head.rows, "i") + head.pace * np.arange(head.rows)
+    times = sections.times(times_length, head)
     ids = sections.numbers(ids_length, head.rows, "i")
     own = sections.bits(own_length, head.rows)
     received = times.copy()
@@ -119,16 +112,36 @@ def decode(device_id: int, data: bytes, keys: Collection[str] = ()) -> Stretch:
         lags = sections.numbers(lags_length, int(own.sum()), "i")
         received[own] += lags * SECOND_MS + SECOND_MS // 2
     events = sections.bits(events_length, head.rows)
-    columns = {}
-    for column in head.columns:
-        if keys and column.key not in keys:
-            sections.skip(column.values + column.present + column.integral)
-        else:
-            columns[column.key] = sections.column(column, head.rows)
-    return Stretch(device_id, times, ids, received, events, columns)
+    return Stretch(device_id, times, ids, received, events, sections.columns(head, keys))
 
 
-def _checksum(device_id: int, head_length: int, rest: bytes) -> int:
+def decode_frame(device_id: int, data: bytes, keys: Collection[str] = ()) -> Frame:
+    """The readings of `keys` (empty: all) in a block: whatever else it holds is not touched.
+
+    Raises:
+        DamagedBlock: nothing of it can be trusted.
+    """
+    head, sections = _opened(device_id, data)
+    if keys and not any(column.key in keys for column in head.columns):
+        return Frame(device_id, np.empty(0, np.int64), {})
+    times = sections.times(head.fixed[0], head)
+    sections.skip(sum(head.fixed[1:]))
+    return frame_without_repetitions(device_id, times, sections.columns(head, keys))
+
+
+def _opened(device_id: int, data: bytes) -> "tuple[_Head, _Sections]":
+    """The head of a block whose bytes are those that were written, and what follows it."""
+    version, checksum, head_length = _PREFIX.unpack_from(data) if len(data) >= _PREFIX.size else (0, 0, 0)
+    if version > FORMAT:
+        raise DamagedBlock(f"The block has format {version}; this version of Roost reads up to {FORMAT}.")
+    rest = memoryview(data)[_PREFIX.size :]
+    if version != FORMAT or checksum != _checksum(device_id, head_length, rest):
+        raise DamagedBlock("The checksum of the block is wrong.")
+    head = _decode_head(rest[:head_length])
+    return head, _Sections(data, _PREFIX.size + head_length, wrapped.FileDecompressor.new(head.pco)[0])
+
+
+def _checksum(device_id: int, head_length: int, rest: bytes | memoryview) -> int:
     return zlib.crc32(rest, zlib.crc32(_PLACE.pack(device_id, head_length)))
 
 
@@ -210,6 +223,12 @@ class _Sections:
     def skip(self, length: int) -> None:
         self._place += length
 
+    def times(self, length: int, head: _Head) -> Times:
+        times = self.numbers(length, head.rows, "i")
+        if head.pace:
+            times += np.arange(head.rows) * head.pace
+        return times
+
     def numbers(self, length: int, count: int, kind: str) -> Times:
         section = self._take(length)
         values = np.empty(count, _DTYPES[kind])
@@ -224,6 +243,16 @@ class _Sections:
             return None
         packed = np.frombuffer(_inflate(self._take(length)), np.uint8)
         return np.unpackbits(packed, count=count).astype(np.bool_)
+
+    def columns(self, head: _Head, keys: Collection[str]) -> dict[str, Column]:
+        """Those of `keys` (empty: all)."""
+        columns = {}
+        for column in head.columns:
+            if keys and column.key not in keys:
+                self.skip(column.values + column.present + column.integral)
+            else:
+                columns[column.key] = self.column(column, head.rows)
+        return columns
 
     def column(self, head: _ColumnHead, rows: int) -> Column:
         values_at, self._place = self._place, self._place + head.values
@@ -242,7 +271,8 @@ class _Sections:
             values = self.numbers(head.values, count, "f" if head.kind == "f" else "i")
             if isinstance(head.kind, int):
                 values = values / 10.0**head.kind
-                values[head.negative_zeros] = -0.0
+                if head.negative_zeros:
+                    values[head.negative_zeros] = -0.0
         self._place = after
         units = tuple((place, unit) for place, unit in head.units)
         if present is None:

@@ -10,7 +10,7 @@ calls: it would keep the snapshot of an earlier moment.
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,10 @@ class Meta(NamedTuple):
     first_id: int
     last_id: int
     rows: int
+
+    @property
+    def name(self) -> str:
+        return f"Block {self.id} of device {self.device_id}"
 
 
 _META = "id, device_id, start_at, end_at, first_id, last_id, rows"
@@ -147,6 +151,27 @@ def blocks_between(connection: apsw.Connection, device_id: int, since: int, unti
     return [Meta(*row) for row in cursor]
 
 
+@contextmanager
+def summaries_between(
+    connection: apsw.Connection, device_ids: Sequence[int], first_since: int, span: tuple[int, int]
+) -> Iterator[Iterator[tuple[Meta, bytes]]]:
+    """The blocks of these devices that reach into the span (ms), with their summaries, read as they are asked for.
+
+    Of the first device, those that reach into the time from `first_since` on. Device after device, ascending: the words
+    CROSS and INDEXED leave no other order. One statement for all is seven times as fast as one for each.
+    """
+    with closing(connection.cursor()) as cursor:
+        rows = cursor.execute(
+            "SELECT b.id, b.device_id, b.start_at, b.end_at, b.first_id, b.last_id, b.rows, b.summary"
+            " FROM json_each(?1) j CROSS JOIN block b INDEXED BY block_time"
+            " ON b.device_id = j.value AND b.start_at < ?4 AND b.end_at >= iif(j.key = 0, ?2, ?3)"
+            " AND b.start_at >= coalesce((SELECT max(start_at) FROM block WHERE device_id = j.value"
+            " AND start_at <= iif(j.key = 0, ?2, ?3)), ?3)",
+            (json.dumps(list(device_ids)), first_since, *span),
+        )
+        yield ((Meta(*row[:-1]), row[-1]) for row in rows)
+
+
 def blocks_before(connection: apsw.Connection, device_id: int, since: int, until: int) -> Iterator[Meta]:
     """The same, the newest first, read as they are asked for."""
     while True:
@@ -201,6 +226,14 @@ def data_of(connection: apsw.Connection, table: str, block_id: int) -> bytes:
     """The bytes of a block of `table` ('block' or 'event_block')."""
     found: bytes = connection.execute(f"SELECT data FROM {_DATA[table]} WHERE id = ?", (block_id,)).get
     return found
+
+
+def contents(connection: apsw.Connection, block_ids: Sequence[int]) -> list[bytes]:
+    """The bytes of each of these blocks of readings."""
+    rows = connection.execute(
+        "SELECT d.data FROM json_each(?) j CROSS JOIN block_data d ON d.id = j.value", (json.dumps(list(block_ids)),)
+    )
+    return [row[0] for row in rows]
 
 
 def summary_of(connection: apsw.Connection, block_id: int) -> bytes:

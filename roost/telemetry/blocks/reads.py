@@ -1,32 +1,36 @@
 """Messages and readings out of the blocks of SQLite, on the thread and within the snapshot of the caller."""
 
 import heapq
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Protocol
 
 import apsw
 
 from roost.telemetry.blocks import file
-from roost.telemetry.blocks.codec import DamagedBlock, decode
+from roost.telemetry.blocks.codec import DamagedBlock
 from roost.telemetry.blocks.events import decode_events
 from roost.telemetry.blocks.file import Meta
-from roost.telemetry.blocks.pieces import FRAME_ROWS, SealedBlock, pieces_of
+from roost.telemetry.blocks.pieces import FRAME_ROWS, Place, Room, Share, Whole, pieces_of, share_of
+from roost.telemetry.blocks.sealed import SealedBlock, decoded, unreadable
 from roost.telemetry.blocks.selection import is_wanted, newest_of, place_of
 from roost.telemetry.blocks.stretch import Stretch
-from roost.telemetry.blocks.summaries import decode_summary
 from roost.telemetry.frames import Frame, Summary
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import MessageFilter, Row
 
-logger = logging.getLogger(__name__)
-
-# So many summaries are read at a time.
+# So many summaries are read at a time, of so many devices.
 SUMMARIES = 1024
+DEVICES = 256
 
-Whole = Callable[[int, int], bool]
-# The rows of the slices from one moment to before another, by time and arrival, at most so many of the oldest.
-Head = Callable[[int, int, int], list[Row]]
+
+class Head(Protocol):
+    """The rows of the slices that are not in the blocks."""
+
+    def devices(self, device_ids: Sequence[int], since: int, until: int) -> Collection[int]:
+        """Those of the devices of which there may be something in this time (ms)."""
+
+    def rows(self, device_id: int, since: int, until: int, limit: int) -> list[Row]:
+        """By time and arrival, at most so many of the oldest."""
 
 
 def recent(
@@ -82,80 +86,102 @@ def find(connection: apsw.Connection, message_id: int) -> Row | None:
     return None
 
 
-def pieces(
+def batch(
     connection: apsw.Connection | None,
     head: Head,
-    device_id: int,
+    device_ids: Sequence[int],
+    place: Place | None,
     span: tuple[int, int],
     *,
     keys: Sequence[str] = (),
     whole: Whole | None = None,
-) -> tuple[list[Frame | Summary], int]:
-    """The first pieces of the time span, as many as fit into memory at once, and where to go on (ms)."""
-    since, until = span
-    metas = [] if connection is None else file.blocks_between(connection, device_id, since, until, SUMMARIES)
-    if len(metas) == SUMMARIES:
-        until = metas.pop().start
-    rows = 0
-    for meta in metas:
-        inside = since <= meta.start and meta.end < until
-        if not (inside and whole is not None and whole(meta.start, meta.end)):
-            if rows and rows + meta.rows > FRAME_ROWS:
-                until = meta.start
+) -> tuple[list[Frame | Summary], Place | None]:
+    """The first pieces of these devices from `place` on (None: from the beginning), and where to go on (None: done).
+
+    As many as fit into memory at once.
+    """
+    place = place or Place(0, span[0])
+    some = device_ids[place.number : place.number + DEVICES]
+    shares = _shares(connection, some, place.since, span, keys=keys, whole=whole)
+    heads = list(_with_heads(head, shares))
+    blocks = [block for share, rows in heads for block in share.decoded(rows, whole)]
+    if connection is not None:
+        data = file.contents(connection, [block.meta.id for block in blocks])
+        for block, packed in zip(blocks, data, strict=True):
+            block.data = packed
+    pieces = [piece for share, rows in heads for piece in pieces_of(share, rows, keys=keys, whole=whole)]
+    return pieces, place.after([share for share, _ in heads], len(device_ids), span)
+
+
+def _shares(
+    connection: apsw.Connection | None, device_ids: Sequence[int], first_since: int, span: tuple[int, int], *,
+    keys: Sequence[str], whole: Whole | None,
+) -> list[Share]:  # fmt: skip
+    """What the blocks have of these devices, as much as fits into memory."""
+    if connection is None:
+        sinces = [first_since, *[span[0]] * (len(device_ids) - 1)]
+        return [Share(device_id, since, span[1], ()) for device_id, since in zip(device_ids, sinces, strict=True)]
+    shares: list[Share] = []
+    room, since = Room(FRAME_ROWS, SUMMARIES), first_since
+    with file.summaries_between(connection, device_ids, first_since, span) as found:
+        sealed = (SealedBlock(meta, summary, keys) for meta, summary in found)
+        by_device = groupby(sealed, key=lambda block: block.meta.device_id)
+        following = next(by_device, None)
+        for device_id in device_ids:
+            blocks: Iterable[SealedBlock] = ()
+            if following is not None and following[0] == device_id:
+                blocks = following[1]
+            share, room = share_of(device_id, (since, span[1]), blocks, whole, room)
+            shares.append(share)
+            since = span[0]
+            if share.until < span[1] or min(room) <= 0:
                 break
-            rows += meta.rows
-    late, until = _head_rows(head, since, until)
-    blocks = [_sealed_block(connection, meta, keys) for meta in metas if connection and meta.start < until]
-    return list(pieces_of(device_id, (since, until), late, blocks, keys=keys, whole=whole)), until
+            if blocks:
+                following = next(by_device, None)
+    return shares
 
 
-def _sealed_block(connection: apsw.Connection, meta: Meta, keys: Sequence[str]) -> SealedBlock:
-    return SealedBlock(
-        meta.start,
-        meta.end,
-        partial(read_block, connection, meta, keys),
-        partial(_summary, connection, meta, keys),
-    )
+def _with_heads(head: Head, shares: Sequence[Share]) -> Iterator[tuple[Share, list[Row]]]:
+    """What is not sealed of each share, as long as it fits into memory; the last share may end earlier than it did."""
+    since, until = min(share.since for share in shares), max(share.until for share in shares)
+    there = head.devices([share.device_id for share in shares], since, until)
+    room = FRAME_ROWS
+    for share in shares:
+        if share.device_id not in there:
+            yield share, []
+            continue
+        if room <= 0:
+            return
+        rows, end = _head_rows(head, share, room)
+        yield share.ending(end), rows
+        if end < share.until:
+            return
+        room -= len(rows)
 
 
-def _head_rows(head: Head, since: int, until: int) -> tuple[list[Row], int]:
-    """The rows of the slices from `since` on, a bounded number of whole moments, and where the next ones begin."""
-    limit = FRAME_ROWS
+def _head_rows(head: Head, share: Share, limit: int) -> tuple[list[Row], int]:
+    """The rows of the slices from the share's start on, whole moments of them, and where the next ones begin."""
     while True:
-        rows = head(since, until, limit)
+        rows = head.rows(share.device_id, share.since, share.until, limit)
         if len(rows) < limit:
-            return rows, until
+            return rows, share.until
         last = rows[-1].observed_at
         if rows[0].observed_at < last:
             return [row for row in rows if row.observed_at < last], last
         limit *= 2
 
 
-def read_block(connection: apsw.Connection, meta: Meta, keys: Sequence[str] = ()) -> Stretch:
+def read_block(connection: apsw.Connection, meta: Meta) -> Stretch:
     """Raises LogUnavailable naming the block when its bytes are damaged."""
-    with _naming(meta, "Block"):
-        return decode(meta.device_id, file.data_of(connection, "block", meta.id), keys)
+    return decoded(meta.device_id, file.data_of(connection, "block", meta.id), meta.name)
 
 
 def read_events(connection: apsw.Connection, meta: Meta) -> list[Row]:
     """Raises LogUnavailable naming the block when its bytes are damaged."""
-    with _naming(meta, "Block of events"):
-        return decode_events(meta.device_id, file.data_of(connection, "event_block", meta.id))
-
-
-def _summary(connection: apsw.Connection, meta: Meta, keys: Sequence[str]) -> Summary:
-    with _naming(meta, "Summary of block"):
-        return decode_summary(meta.device_id, meta.start, meta.end, file.summary_of(connection, meta.id), keys)
-
-
-@contextmanager
-def _naming(meta: Meta, what: str) -> Iterator[None]:
     try:
-        yield
+        return decode_events(meta.device_id, file.data_of(connection, "event_block", meta.id))
     except DamagedBlock as error:
-        message = f"{what} {meta.id} of device {meta.device_id} cannot be read: {error}"
-        logger.error("%s See `roost telemetry verify`.", message)  # noqa: TRY400 - the sentence says it all
-        raise LogUnavailable(message) from error
+        raise unreadable(f"{meta.name} (events)", error) from error
 
 
 def _tagged(

@@ -73,12 +73,8 @@ class Stretch:
 
     def frame(self, keys: Sequence[str] = ()) -> Frame:
         """The readings; of the same value of a series at the same moment the first one. `keys` empty: all."""
-        columns = {
-            key: arrays.without_repetitions(column, self.times)
-            for key, column in self.columns.items()
-            if not keys or key in keys
-        }
-        return Frame(self.device_id, self.times, columns)
+        columns = {key: column for key, column in self.columns.items() if not keys or key in keys}
+        return frame_without_repetitions(self.device_id, self.times, columns)
 
     def messages(self) -> list[Row]:
         """The rows that are no events, as messages, in the order of the stretch."""
@@ -179,3 +175,21 @@ def joined(parts: Sequence[Stretch]) -> Stretch:
     if (order[1:] < order[:-1]).any():
         whole = whole.take(order)
     return whole.without_copies()
+
+
+def frame_without_repetitions(device_id: int, times: Times, columns: dict[str, Column]) -> Frame:
+    """The readings of columns over ascending times; of the same value of a series at the same moment the first one."""
+    if (times[1:] == times[:-1]).any():
+        columns = {key: arrays.without_repetitions(column, times) for key, column in columns.items()}
+    return Frame(device_id, times, columns)
+
+
+def frame_between(frame: Frame, since: int, until: int) -> Frame:
+    """The rows with `since` <= time < `until` (ms), with the columns that have a value in them."""
+    start, stop = map(int, np.searchsorted(frame.times, (since, until)))
+    columns = {}
+    for key, column in frame.columns.items():
+        part = arrays.part(column, start, stop)
+        if part is not None:
+            columns[key] = part
+    return Frame(frame.device_id, frame.times[start:stop], columns)

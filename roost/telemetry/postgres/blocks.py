@@ -32,6 +32,10 @@ class Meta(NamedTuple):
     last_id: int
     rows: int
 
+    @property
+    def name(self) -> str:
+        return f"The block of device {self.device_id} from {self.start} to {self.end}"
+
 
 class Month(NamedTuple):
     """`number`: months since 1970; the messages in its blocks have, or had, ids from `first_id` to `last_id`."""
@@ -91,6 +95,26 @@ async def blocks_between(connection: Any, device_id: int, since: int, until: int
         device_id, _floor(since), until, since, limit,
     )  # fmt: skip
     return [Meta(*row) for row in rows]
+
+
+async def summaries_between(
+    connection: Any, asked: Sequence[tuple[int, int]], until: int, limit: int
+) -> list[list[tuple[Meta, bytes]]]:
+    """Of each device the blocks that reach into the time from a moment (ms), asked for beside it, to before `until`.
+
+    Ascending, the first `limit` of a device, with their summaries.
+    """
+    rows = await connection.fetch(
+        f"SELECT d.n, b.* FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS d(id, since, n), LATERAL ("
+        f"SELECT {_META}, summary FROM telemetry.block WHERE device_id = d.id AND start_at >= $3 AND start_at < $4"
+        " AND end_at >= d.since ORDER BY start_at LIMIT $5) AS b ORDER BY d.n, b.start_at",
+        [device_id for device_id, _ in asked], [since for _, since in asked], _floor(min(since for _, since in asked)),
+        until, limit,
+    )  # fmt: skip
+    found: list[list[tuple[Meta, bytes]]] = [[] for _ in asked]
+    for number, *meta, summary in rows:
+        found[number - 1].append((Meta(*meta), summary))
+    return found
 
 
 async def blocks_before(connection: Any, device_id: int, since: int, until: int) -> AsyncIterator[Meta]:

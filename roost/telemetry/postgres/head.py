@@ -59,14 +59,38 @@ async def recent(connection: Any, device_ids: Sequence[int], limit: int, wanted:
 
 async def latest(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
     """Messages of the time span by time and arrival, at most `limit` of the newest."""
-    found = await _in_time(connection, device_id, (since, until), limit, "DESC")
-    return heapq.nlargest(limit, found, key=_place)[::-1]
+    numbers = [row[0] for row in await connection.fetch(_SLICES_OF_DEVICE, since, until, device_id)]
+    if not numbers:
+        return []
+    parts = [
+        f"(SELECT {_SELECT} FROM telemetry.head_{number} h WHERE h.device_id = $1 AND h.observed_at >= $2"
+        " AND h.observed_at < $3 ORDER BY h.observed_at DESC, h.id DESC LIMIT $4)"
+        for number in numbers
+    ]
+    rows = await connection.fetch(" UNION ALL ".join(parts), device_id, since, until, limit)
+    return heapq.nlargest(limit, [Row(*row) for row in rows], key=_place)[::-1]
 
 
-async def earliest(connection: Any, device_id: int, since: int, until: int, limit: int) -> list[Row]:
-    """The same with the oldest."""
-    found = await _in_time(connection, device_id, (since, until), limit, "ASC")
-    return heapq.nsmallest(limit, found, key=_place)
+async def earliest(connection: Any, asked: Sequence[tuple[int, int]], until: int, limit: int) -> dict[int, list[Row]]:
+    """Of each device the oldest messages from a moment (ms), asked for beside it, to before `until`.
+
+    By device, time and arrival, `limit` of a device if there are so many; devices without any are left out.
+    """
+    found: dict[int, list[Row]] = {}
+    device_ids, sinces = [device_id for device_id, _ in asked], [since for _, since in asked]
+    for (number,) in await connection.fetch(_SLICES, min(sinces), until):
+        rows = await connection.fetch(
+            "SELECT h.* FROM unnest($1::bigint[], $2::bigint[]) AS d(id, since), LATERAL ("
+            f"SELECT {_SELECT} FROM telemetry.head_{number} h WHERE h.device_id = d.id AND {unsealed(number)}"
+            " AND h.observed_at >= d.since AND h.observed_at < $3 ORDER BY h.observed_at, h.id LIMIT $4) AS h",
+            device_ids, sinces, until, limit,
+        )  # fmt: skip
+        for row in rows:
+            found.setdefault(row["device_id"], []).append(Row(*row))
+    for device_id, of_device in found.items():
+        of_device.sort(key=_place)
+        found[device_id] = of_device[:limit]
+    return found
 
 
 async def find(connection: Any, message_id: int) -> Row | None:
@@ -88,19 +112,6 @@ async def counts(connection: Any) -> list[tuple[int, int]]:
         )
         for (number,) in await connection.fetch(_SLICES, 0, _FOREVER)
     ]
-
-
-async def _in_time(connection: Any, device_id: int, span: tuple[int, int], limit: int, order: str) -> list[Row]:
-    numbers = [row[0] for row in await connection.fetch(_SLICES_OF_DEVICE, *span, device_id)]
-    if not numbers:
-        return []
-    parts = [
-        f"(SELECT {_SELECT} FROM telemetry.head_{number} h WHERE h.device_id = $1 AND h.observed_at >= $2"
-        f" AND h.observed_at < $3 ORDER BY h.observed_at {order}, h.id {order} LIMIT $4)"
-        for number in numbers
-    ]
-    rows = await connection.fetch(" UNION ALL ".join(parts), device_id, *span, limit)
-    return [Row(*row) for row in rows]
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -2,33 +2,29 @@
 
 import asyncio
 import heapq
-import logging
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
 
-from roost.telemetry.blocks import pieces as as_one
-from roost.telemetry.blocks.codec import DamagedBlock, decode
+from roost.telemetry.blocks.codec import DamagedBlock
 from roost.telemetry.blocks.events import decode_events
+from roost.telemetry.blocks.pieces import FRAME_ROWS, Place, Room, Share, Whole, pieces_of, share_of
+from roost.telemetry.blocks.sealed import SealedBlock, decoded, unreadable
 from roost.telemetry.blocks.selection import is_wanted, newest_of, place_of
 from roost.telemetry.blocks.stretch import Stretch
-from roost.telemetry.blocks.summaries import decode_summary
 from roost.telemetry.frames import Frame, Summary
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import MessageFilter, Row
 from roost.telemetry.postgres import blocks, head
 from roost.telemetry.postgres.blocks import FOREVER, Meta, Table
 
-logger = logging.getLogger(__name__)
-
 # So many summaries are read at a time.
 SUMMARIES = 1024
+# Devices that are read at a time, and how many of them are always tried again after one with much of its own.
+DEVICES = 256
+FEW = 16
 # So many tables are looked into at a time: planning takes its time for each.
 MONTHS = 12
-
-Whole = Callable[[int, int], bool]
 
 
 async def recent(
@@ -50,7 +46,7 @@ async def recent(
 
     def rows_of(table: Table, meta: Meta, data: bytes) -> list[Row]:
         if table == "block":
-            return newest_of(_decoded(meta, data, ()), limit, before_id, span)
+            return newest_of(decoded(meta.device_id, data, meta.name), limit, before_id, span)
         return [row for row in _decoded_events(meta, data) if is_wanted(row, wanted, before_id, span)]
 
     for month, table in product(months, tables):
@@ -131,83 +127,106 @@ async def find(connection: Any, message_id: int) -> Row | None:
     return None
 
 
-async def pieces(
-    connection: Any, device_id: int, span: tuple[int, int], keys: Sequence[str], whole: Whole | None
-) -> tuple[Callable[[], list[Frame | Summary]], int]:
-    """Reads what the first pieces of the time span need, as many as fit into memory at once.
+class Pace:
+    """How many devices are asked for at once: one of which there is much is read alone, and then more again."""
 
-    What makes the pieces of it, without the database, and where to go on (ms).
+    def __init__(self, devices: int) -> None:
+        self._most = min(devices, DEVICES)
+        self.at_once = self._most
+
+    def learn(self, before: Place | None, after: Place | None) -> None:
+        """From where a batch began, and where the next one begins."""
+        if after is None:
+            return
+        taken = after.number - (before.number if before is not None else 0)
+        if taken < self.at_once and self.at_once > 1:
+            self._most = max(min(self._most, FEW), self.at_once // 2)
+        self.at_once = min(self._most, max(1, 2 * taken))
+
+
+async def batch(
+    connection: Any,
+    device_ids: Sequence[int],
+    place: Place | None,
+    span: tuple[int, int],
+    at_once: int,
+    *,
+    keys: Sequence[str],
+    whole: Whole | None,
+) -> tuple[Callable[[], list[Frame | Summary]], Place | None]:
+    """Reads what the first pieces of the next devices need, `at_once` of them at most, as much as fits into memory.
+
+    What makes the pieces of it, without the database, and where to go on: see `roost.telemetry.blocks.reads.batch`.
     """
-    since, until = span
-    months = [number for number, _, _ in await blocks.list_months(connection) if number >= blocks.month_of(since)]
-    if len(months) > MONTHS:
-        until = min(until, blocks.month_start(months[MONTHS]))
-    metas = await blocks.blocks_between(connection, device_id, since, until, SUMMARIES)
-    if len(metas) == SUMMARIES:
-        until = metas.pop().start
-    until = _end_of_frames(metas, since, until, whole)
-    late, until = await _head_rows(connection, device_id, since, until)
-    metas = [meta for meta in metas if meta.start < until]
-    summed: list[Meta] = []
-    decoded: list[Meta] = []
-    for meta in metas:
-        is_summed = _is_whole(meta, since, until, whole) and not _has_rows(late, meta)
-        (summed if is_summed else decoded).append(meta)
-    data = dict(zip(decoded, await blocks.contents(connection, "block", decoded), strict=True))
-    summaries = dict(zip(summed, await blocks.contents(connection, "block", summed, "summary"), strict=True))
-    sealed = [
-        as_one.SealedBlock(
-            meta.start,
-            meta.end,
-            lambda meta=meta: _decoded(meta, data[meta], keys),  # type: ignore[misc]
-            lambda meta=meta: _summary(meta, summaries[meta], keys),  # type: ignore[misc]
-        )
-        for meta in metas
-    ]
+    place = place or Place(0, span[0])
+    some = device_ids[place.number : place.number + at_once]
+    asked = [(device_id, place.since if number == 0 else span[0]) for number, device_id in enumerate(some)]
+    most = max(1, FRAME_ROWS // at_once)
+    late = await head.earliest(connection, asked, span[1], most)
+    shares: list[tuple[Share, list[Row]]] = []
+    room = Room(FRAME_ROWS, SUMMARIES)
+    for (device_id, since), (sealed, until) in zip(
+        asked, await _sealed(connection, asked, span[1], at_once, keys), strict=True
+    ):
+        share, room = share_of(device_id, (since, until), sealed, whole, room)
+        rows, end = await _whole_moments(connection, share, late.get(device_id, []), most)
+        shares.append((share.ending(end), rows))
+        if end < span[1] or min(room) <= 0:
+            break
+    await _read_blocks(connection, [block for share, rows in shares for block in share.decoded(rows, whole)])
 
     def make() -> list[Frame | Summary]:
-        return list(as_one.pieces_of(device_id, (since, until), late, sealed, keys=keys, whole=whole))
+        return [piece for share, rows in shares for piece in pieces_of(share, rows, keys=keys, whole=whole)]
 
-    return make, until
-
-
-def _end_of_frames(metas: Sequence[Meta], since: int, until: int, whole: Whole | None) -> int:
-    """Where the blocks that have to be decoded are more than should be in memory."""
-    rows = 0
-    for meta in metas:
-        if not _is_whole(meta, since, until, whole):
-            if rows and rows + meta.rows > as_one.FRAME_ROWS:
-                return meta.start
-            rows += meta.rows
-    return until
+    return make, place.after([share for share, _ in shares], len(device_ids), span)
 
 
-def _is_whole(meta: Meta, since: int, until: int, whole: Whole | None) -> bool:
-    return since <= meta.start and meta.end < until and whole is not None and whole(meta.start, meta.end)
+async def _sealed(
+    connection: Any, asked: Sequence[tuple[int, int]], until: int, at_once: int, keys: Sequence[str]
+) -> list[tuple[list[SealedBlock], int]]:
+    """The first blocks of each device, and the moment up to which these are all."""
+    since = min(since for _, since in asked)
+    months = [month.number for month in await blocks.list_months(connection)]
+    months = [month for month in months if blocks.month_of(since) <= month <= blocks.month_of(until)]
+    most = max(2, SUMMARIES // at_once)
+    found: list[list[SealedBlock]] = [[] for _ in asked]
+    ends = [until] * len(asked)
+    for first in range(0, len(months), MONTHS):
+        left = [number for number, end in enumerate(ends) if end == until]
+        if not left:
+            break
+        last = months[min(first + MONTHS, len(months)) - 1]
+        window = max(since, blocks.month_start(months[first])), min(until, blocks.month_start(last + 1))
+        some = [(asked[number][0], max(asked[number][1], window[0])) for number in left]
+        for number, metas in zip(left, await blocks.summaries_between(connection, some, window[1], most), strict=True):
+            if len(metas) == most:
+                ends[number] = metas.pop()[0].start
+            found[number] += [SealedBlock(meta, summary, keys) for meta, summary in metas]
+    return list(zip(found, ends, strict=True))
 
 
-def _has_rows(late: Sequence[Row], meta: Meta) -> bool:
-    place = bisect_left(late, meta.start, key=lambda row: row.observed_at)
-    return place < len(late) and late[place].observed_at <= meta.end
+async def _read_blocks(connection: Any, sealed: Sequence[SealedBlock]) -> None:
+    data = await blocks.contents(connection, "block", [block.meta for block in sealed])
+    for block, packed in zip(sealed, data, strict=True):
+        block.data = packed
 
 
-async def _head_rows(connection: Any, device_id: int, since: int, until: int) -> tuple[list[Row], int]:
-    """The rows of the slices from `since` on, a bounded number of whole moments, and where the next ones begin."""
-    limit = as_one.FRAME_ROWS
-    while True:
-        rows = await head.earliest(connection, device_id, since, until, limit)
-        if len(rows) < limit:
-            return rows, until
+async def _whole_moments(connection: Any, share: Share, rows: list[Row], limit: int) -> tuple[list[Row], int]:
+    """The rows of the share without a moment of which some are missing, and where the next ones begin."""
+    while len(rows) == limit and rows[-1].observed_at < share.until:
         last = rows[-1].observed_at
         if rows[0].observed_at < last:
             return [row for row in rows if row.observed_at < last], last
         limit *= 2
+        found = await head.earliest(connection, [(share.device_id, share.since)], share.until, limit)
+        rows = found[share.device_id]
+    return rows, share.until
 
 
 async def read_block(connection: Any, meta: Meta) -> Stretch:
     """Raises LogUnavailable naming the block when its bytes are damaged."""
     (data,) = await blocks.contents(connection, "block", [meta])
-    return await asyncio.to_thread(_decoded, meta, data, ())
+    return await asyncio.to_thread(decoded, meta.device_id, data, meta.name)
 
 
 async def read_events(connection: Any, meta: Meta) -> list[Row]:
@@ -216,26 +235,8 @@ async def read_events(connection: Any, meta: Meta) -> list[Row]:
     return await asyncio.to_thread(_decoded_events, meta, data)
 
 
-def _decoded(meta: Meta, data: bytes, keys: Sequence[str]) -> Stretch:
-    with _naming(meta, "The block"):
-        return decode(meta.device_id, data, keys)
-
-
 def _decoded_events(meta: Meta, data: bytes) -> list[Row]:
-    with _naming(meta, "The block of events"):
-        return decode_events(meta.device_id, data)
-
-
-def _summary(meta: Meta, data: bytes, keys: Sequence[str]) -> Summary:
-    with _naming(meta, "The summary of the block"):
-        return decode_summary(meta.device_id, meta.start, meta.end, data, keys)
-
-
-@contextmanager
-def _naming(meta: Meta, what: str) -> Iterator[None]:
     try:
-        yield
+        return decode_events(meta.device_id, data)
     except DamagedBlock as error:
-        message = f"{what} of device {meta.device_id} from {meta.start} to {meta.end} cannot be read: {error}"
-        logger.error("%s See `roost telemetry verify`.", message)  # noqa: TRY400 - the sentence says it all
-        raise LogUnavailable(message) from error
+        raise unreadable(f"{meta.name} (events)", error) from error

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from roost.core.blobs import Blobs
@@ -25,6 +26,7 @@ Whole = Callable[[int, int], bool]
 # What is read from the log at a time, if a day has no more; and so many rows of buckets.
 WINDOW_ROWS = 65_536
 COARSE_ROWS = 16
+BATCH_PIECES = 256
 MOST_ROWS = 2**31 - 1
 
 
@@ -75,6 +77,25 @@ class History:
                         break
                 else:
                     return
+
+    async def batches(
+        self, device_ids: Sequence[int], since: int, until: int, *, keys: Sequence[str] = (),
+        whole: Whole | None = None,
+    ) -> "AsyncGenerator[list[Frame | Summary], None]":  # fmt: skip
+        """See `Log.batches`. What is known when it begins has to do: nothing goes before a question has its answer."""
+        known = await self._horizons.of(device_ids)
+        older = {device_id for device_id, one in known.items() if since < min(self._needed_until(one, keys), until)}
+        for alone, some in groupby(device_ids, key=older.__contains__):
+            if alone:
+                for device_id in some:
+                    pieces = cast("Any", self.pieces(device_id, since, until, keys=keys, whole=whole))
+                    async with aclosing(pieces), aclosing(_together(pieces)) as batches:
+                        async for batch in batches:
+                            yield batch
+            else:
+                async with aclosing(self._log.batches(list(some), since, until, keys=keys, whole=whole)) as batches:
+                    async for batch in batches:
+                        yield batch
 
     async def _known(self, device_id: int) -> Known:
         return (await self._horizons.of([device_id]))[device_id]
@@ -153,6 +174,20 @@ class _Older:
                 if rows >= WINDOW_ROWS and end > since:
                     return found, end
         return found, until
+
+
+async def _together(pieces: "AsyncIterator[Frame | Summary]") -> "AsyncGenerator[list[Frame | Summary], None]":
+    """So many pieces at a time that what is done once for all of them costs little."""
+    batch: list[Frame | Summary] = []
+    rows = 0
+    async for piece in pieces:
+        batch.append(piece)
+        rows += len(getattr(piece, "times", "."))
+        if rows >= WINDOW_ROWS or len(batch) >= BATCH_PIECES:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
 
 
 def _within(rows: Sequence[CoarseRow], since: int, until: int) -> list[CoarseRow]:

@@ -101,29 +101,36 @@ def test_buckets_equal_a_plain_calculation(history: list[tuple[int, dict[str, Va
 @given(
     histories=st.lists(histories, min_size=1, max_size=6),
     cuts=st.lists(st.integers(0, 4_000), max_size=6),
+    together=st.integers(1, 40),
     unsettled=st.sampled_from([0, 5, 1_000]),
     few=st.sampled_from([0, 2, 1_000]),
 )
 @settings(max_examples=80, deadline=None)
 def test_devices_together_equal_a_plain_calculation(
-    histories: list[list[tuple[int, dict[str, Value]]]], cuts: list[int], unsettled: int, few: int
+    histories: list[list[tuple[int, dict[str, Value]]]], cuts: list[int], together: int, unsettled: int, few: int
 ) -> None:
-    gathered = Accumulation(FixedBuckets(WIDTH), AGGREGATES, group_of=lambda _: "all")
+    """Some of the pieces of each device are summaries; they are taken so many at a time, whosever they are."""
+    names = SUMMARISED if together % 2 else AGGREGATES
+    gathered = Accumulation(FixedBuckets(WIDTH), names, group_of=lambda _: "all")
+    pieces: list[Piece] = []
     points: dict[str, list[tuple[int, int, float]]] = {}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(accumulation, "UNSETTLED", unsettled)
         patched.setattr(accumulation, "FEW", few)
-        for device_id, history in enumerate(histories):
+        for number, history in enumerate(histories):
+            device_id = -number  # not in the order of their ids
             sent = by_time(history)
-            for piece in cut_up(sent, cuts):
-                gathered.fold(piece._replace(device_id=device_id))
+            pieces += [piece._replace(device_id=device_id) for piece in cut_up(sent, cuts, summarised=gathered)]
             for key, found in distinct(sent).items():
-                points.setdefault(key, []).extend((at, device_id, value) for at, value in found)
+                points.setdefault(key, []).extend((at, number, value) for at, value in found)
+        for start in range(0, len(pieces), together):
+            gathered.fold_all(pieces[start : start + together])
     for series in gathered.series():
         for start, cell in series.cells.items():
             inside = [point for point in points[series.key] if start <= point[0] < start + WIDTH]
             ordered = [(at, value) for at, _, value in sorted(inside, key=lambda point: point[:2])]
-            assert {name: cell.answer(name) for name in AGGREGATES} == pytest.approx(plain(ordered), rel=1e-9, abs=1e-6)
+            expected = {name: value for name, value in plain(ordered).items() if name in names}
+            assert {name: cell.answer(name) for name in names} == pytest.approx(expected, rel=1e-9, abs=1e-6)
             assert cell.devices == len({device_id for _, device_id, _ in inside})
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
 
 import pytest
@@ -16,33 +16,32 @@ from tests.telemetry.analysis.frames_by_hand import frame
 
 
 class Store:
-    """Ten pieces of each device, read in turns; what it holds for its readers is counted. `broken`: a device's end."""
+    """Ten pieces of each device, four at a time; what it holds for its readers is counted. `broken`: a device's end."""
 
     def __init__(self, broken: int | None = None) -> None:
         self.open = 0
         self.read = 0
         self._broken = broken
 
-    async def pieces(self, device_id: int, since: int, until: int, **_: object) -> AsyncIterator[Frame]:
+    async def batches(
+        self, device_ids: Sequence[int], since: int, until: int, **_: object
+    ) -> AsyncGenerator[list[Frame], None]:
         self.open += 1
+        every = [(device_id, number) for device_id in device_ids for number in range(10)]
         try:
-            for number in range(10):
+            for start in range(0, len(every), 4):
                 await asyncio.sleep(0)
-                if device_id == self._broken:
+                batch = every[start : start + 4]
+                if any(device_id == self._broken for device_id, _ in batch):
                     raise LogUnavailable("gone")
-                self.read += 1
-                yield frame([(number, {"a": number})], device_id)
+                self.read += len(batch)
+                yield [frame([(number, {"a": number})], device_id) for device_id, number in batch]
         finally:
             self.open -= 1
 
 
-async def feed(store: Store, device_ids: range, fold: feeding.Fold) -> None:
-    await feeding.feed(cast("Log", store), device_ids, Span(), fold)
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "BATCH_PIECES", 3)
+async def feed(store: Store, device_ids: range, fold: Callable[[Piece], None]) -> None:
+    await feeding.feed(cast("Log", store), device_ids, Span(), feeding.each(fold))
 
 
 async def test_pieces_come_device_by_device_and_by_time_on_other_threads() -> None:

@@ -1,6 +1,6 @@
 """Pages of readings and the latest values, from frames and from summaries."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -25,10 +25,11 @@ class Blocks:
         self._blocks = [sent[begin : begin + size] for begin in range(0, len(sent), size)]
         self.decoded = 0
 
-    async def pieces(
-        self, device_id: int, since: int, until: int, *, keys: Sequence[str] = (),
+    async def batches(
+        self, device_ids: Sequence[int], since: int, until: int, *, keys: Sequence[str] = (),
         whole: Callable[[int, int], bool] | None = None,
-    ) -> AsyncIterator[Frame | Summary]:  # fmt: skip
+    ) -> AsyncGenerator[list[Frame | Summary], None]:  # fmt: skip
+        (device_id,) = device_ids
         for block in self._blocks:
             inside = [
                 (at, values) for at, values in block if since <= at < until and (not keys or values.keys() & set(keys))
@@ -36,10 +37,10 @@ class Blocks:
             if not inside:
                 continue
             if whole is not None and len(inside) == len(block) and whole(inside[0][0], inside[-1][0]):
-                yield summary(frame(inside, device_id))
+                yield [summary(frame(inside, device_id))]
             else:
                 self.decoded += len(inside)
-                yield frame(inside, device_id)
+                yield [frame(inside, device_id)]
 
 
 def log_of(blocks: Blocks) -> Log:
@@ -117,9 +118,11 @@ async def test_the_latest_of_every_series_is_exact_though_summaries_are_not() ->
 
 async def test_the_newest_unit_outlives_readings_without_one() -> None:
     class Units(Blocks):
-        async def pieces(self, device_id: int, since: int, until: int, **_: object) -> AsyncIterator[Frame | Summary]:
-            yield summary(frame([(NOW - 5, {"a": 1, "b": 1})], units={"a": "°C", "b": "V"}))
-            yield frame([(NOW, {"a": 2})])
+        async def batches(
+            self, device_ids: Sequence[int], since: int, until: int, **_: object
+        ) -> AsyncGenerator[list[Frame | Summary], None]:
+            yield [summary(frame([(NOW - 5, {"a": 1, "b": 1})], units={"a": "°C", "b": "V"}))]
+            yield [frame([(NOW, {"a": 2})])]
 
     found = await latest_readings(log_of(Units([], 1)), 1)
     assert [(reading.sensor_type, reading.unit) for reading in found] == [("a", "°C"), ("b", "V")]

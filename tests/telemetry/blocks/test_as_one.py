@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from roost.telemetry import slices, sqlite_log
 from roost.telemetry.blocks import events, file, pieces, planning, reads, sealing
 from roost.telemetry.columns import frame_of
-from roost.telemetry.frames import Frame, Summary
+from roost.telemetry.frames import ColumnSummary, Frame, Summary
 from roost.telemetry.log import ANY, MessageFilter, Row, mark_of, without_resends
 from roost.telemetry.messages import Message, Value
 from roost.telemetry.sqlite_log import SqliteLog
@@ -45,7 +45,7 @@ SMALL = {
     (sealing, "SMALL_RUN"): 3,
     (events, "BLOCK_ROWS"): 4,
     (file, "CHUNK"): 2,
-    (reads, "SUMMARIES"): 4,
+    (reads, "SUMMARIES"): 5,
     (reads, "FRAME_ROWS"): 10,
     (pieces, "FRAME_ROWS"): 10,
 }
@@ -207,6 +207,22 @@ class Store(RuleBasedStateMachine):
             assert self._readings(device_id, since, until, ("a",)) == readings(frame_of(device_id, inside, ("a",)))
 
     @invariant()
+    def many_devices_at_once_say_what_each_says(self) -> None:
+        since, until = self.clock.ms - 25 * SECOND, self.clock.ms - 2 * SECOND
+        for keys in ((), ("a",)):
+            frames = self._batches(DEVICES[::-1], since, until, keys=keys)
+            summed = self._batches(DEVICES[::-1], since, until, keys=keys, whole=lambda _start, _end: True)
+            for found in (frames, summed):
+                devices = [piece.device_id for piece in found]
+                assert devices == sorted(devices, reverse=True)
+            for device_id in DEVICES:
+                inside = [row for row in self.rows if row.device_id == device_id and since <= row.observed_at < until]
+                expected = frame_of(device_id, in_time(inside), keys)
+                assert _of_device(frames, device_id) == readings(expected)
+                counts = Counter({key: len(column.floats()) for key, column in expected.columns.items()})
+                assert _counts(summed, device_id) == counts
+
+    @invariant()
     def summaries_say_what_the_readings_say(self) -> None:
         for device_id in DEVICES:
             rows = in_time([row for row in self.rows if row.device_id == device_id])
@@ -276,6 +292,12 @@ class Store(RuleBasedStateMachine):
 
         return self.runner.run(collect())
 
+    def _batches(self, device_ids: Sequence[int], since: int, until: int, **asked: Any) -> list[Frame | Summary]:
+        async def collect() -> list[Frame | Summary]:
+            return [piece async for batch in self.log.batches(device_ids, since, until, **asked) for piece in batch]
+
+        return self.runner.run(collect())
+
     def _readings(self, device_id: int, since: int, until: int, keys: Sequence[str] = ()) -> list[Any]:
         found = []
         last = -1
@@ -297,6 +319,23 @@ class Store(RuleBasedStateMachine):
 
         assert single(found) == single(expected)
         assert len(without_resends(found)) == len(without_resends(expected))
+
+
+def _of_device(pieces: Sequence[Frame | Summary], device_id: int) -> list[Any]:
+    """The readings of one device, which come by time."""
+    frames = [piece for piece in pieces if isinstance(piece, Frame) and piece.device_id == device_id]
+    moments = [moment for frame in frames for moment in frame.times.tolist()]
+    assert moments == sorted(moments)
+    return sorted((reading for frame in frames for reading in readings(frame)), key=lambda reading: reading[:2])
+
+
+def _counts(pieces: Sequence[Frame | Summary], device_id: int) -> Counter[str]:
+    counts = Counter[str]()
+    for piece in pieces:
+        if piece.device_id == device_id:
+            for key, column in piece.columns.items():
+                counts[key] += column.count if isinstance(column, ColumnSummary) else len(column.floats())
+    return counts
 
 
 def _matches(row: Row, wanted: MessageFilter) -> bool:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roost.telemetry.blocks.codec import DamagedBlock, decode, encode
-from roost.telemetry.blocks.stretch import Stretch, joined
+from roost.telemetry.blocks.codec import DamagedBlock, decode, decode_frame, encode
+from roost.telemetry.blocks.stretch import Stretch, frame_between, joined
 from roost.telemetry.blocks.summaries import decode_summary, encode_summary, summarise
 from roost.telemetry.columns import frame_of
 from roost.telemetry.log import Row, without_resends
@@ -65,9 +65,13 @@ def test_stretches_join_to_what_they_were_cut_from(rows: list[Row], first: int, 
 @given(messages(), st.integers(0, 13), st.integers(0, 13))
 def test_a_part_of_a_block_and_one_of_its_columns(rows: list[Row], since: int, until: int) -> None:
     span = (START + since * 500, START + until * 500)
-    block = decode(7, encode(Stretch.of(7, in_time(rows))), keys=["a"])
+    packed = encode(Stretch.of(7, in_time(rows)))
     inside = [row for row in in_time(rows) if span[0] <= row.observed_at < span[1]]
-    assert readings(block.between(*span).frame()) == readings(frame_of(7, inside, ["a"]))
+    assert readings(decode(7, packed).between(*span).frame()) == readings(frame_of(7, inside))
+    for keys in ([], ["a"], ["nothing"]):
+        part = frame_between(decode_frame(7, packed, keys), *span)
+        assert readings(part) == readings(frame_of(7, inside, keys))
+        assert all(column.present is None or column.present.any() for column in part.columns.values())
 
 
 @settings(max_examples=50, deadline=None)

@@ -36,6 +36,7 @@ SMALL = {
     (slices, "DELETE_ROWS"): 3,
     (reads, "SUMMARIES"): 4,
     (reads, "MONTHS"): 1,
+    (reads, "FRAME_ROWS"): 10,
     (pieces, "FRAME_ROWS"): 10,
 }
 database_urls: list[str] = []
