@@ -381,7 +381,7 @@ async def _start_edges(app: FastAPI, rooms: AsyncExitStack) -> None:
         authenticate_user=state.authentication.authenticate,
         clock=state.clock,
         audit=MqttAudit(state.audit),
-        foreign=ThingsBoard(state.shadows, state.clock, settings.telemetry_rate),
+        foreign=ThingsBoard(state.shadows, state.tasks, state.clock, settings.telemetry_rate),
         feeds={SHADOW_DELTA: ShadowFeed(state.shadows), TASKS: task_feed},
     )
     task_feed.start(state.mqtt)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from roost.devices.identities import DeviceIdentity
-from roost.mqtt import codec
+from roost.mqtt import codec, thingsboard
 from roost.mqtt.connection import CHOKED, ENDED
 from roost.mqtt.ports import DeviceFeed, DeviceLog
 from roost.mqtt.session import Session
-from roost.mqtt.topics import device_leaf
+from roost.mqtt.topics import TASKS, device_leaf
 
 _DRAIN_POLL_S = 0.05
 
@@ -24,7 +24,7 @@ class Listening:
         self.device = device
         # As the device wrote it, so that what arrives fits its filter.
         self.topic = topic
-        self.leaf = device_leaf(topic)
+        self.leaf = TASKS if topic == thingsboard.RPC_FILTER else device_leaf(topic)
         # How often something was told: what was looked up before that is no longer news.
         self.told = 0
         # It was too slow for something and will hear everything anew.
@@ -37,7 +37,13 @@ class Listening:
         session = self.session
         if self.over or session.stopped & (CHOKED | ENDED):
             return False
-        packet = codec.encode_publish(session.version, self.topic, payload, retain=retain)
+        topic = self.topic
+        if topic == thingsboard.RPC_FILTER:
+            call = thingsboard.rpc_request(payload)
+            if call is None:
+                return True
+            topic, payload = call
+        packet = codec.encode_publish(session.version, topic, payload, retain=retain)
         if len(packet) > session.peer_limit:
             detail = f"A message on …/{self.leaf} was not sent: the device takes {session.peer_limit} bytes at most."
             self._device_logs.write(self.device.device_id, "warning", detail)

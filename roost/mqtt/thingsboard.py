@@ -16,6 +16,8 @@ from roost.devices.shadow.attributes import attributes, update
 from roost.devices.shadow.service import Wish
 from roost.devices.shadow.state import Shadow
 from roost.mqtt.reasons import Reason, TopicError
+from roost.tasks.rpc import completion, rpc_of
+from roost.tasks.schemas import TaskCompletion
 from roost.telemetry.decode import MESSAGE_BYTES
 from roost.telemetry.thingsboard import KIND
 
@@ -23,9 +25,8 @@ ROOT = "v1/devices/me/"
 ATTRIBUTES = "attributes"
 ATTRIBUTES_REQUEST, ATTRIBUTES_RESPONSE = "attributes/request", "attributes/response"
 RPC_REQUEST, RPC_RESPONSE = "rpc/request", "rpc/response"
-FILTERS = frozenset({
-    f"{ROOT}{ATTRIBUTES}", f"{ROOT}{ATTRIBUTES_RESPONSE}/+", f"{ROOT}{RPC_REQUEST}/+", f"{ROOT}{RPC_RESPONSE}/+"
-})  # fmt: skip
+RPC_FILTER = f"{ROOT}{RPC_REQUEST}/+"
+FILTERS = frozenset({f"{ROOT}{ATTRIBUTES}", f"{ROOT}{ATTRIBUTES_RESPONSE}/+", RPC_FILTER, f"{ROOT}{RPC_RESPONSE}/+"})
 """What such a device may subscribe to."""
 
 ATTRIBUTES_LEAF = f"me/{ATTRIBUTES}"
@@ -50,6 +51,12 @@ class Answer(NamedTuple):
     payload: bytes
 
 
+class Tasks(Protocol):
+    """`roost.tasks.service.Tasks`."""
+
+    async def complete(self, device: DeviceIdentity, task_id: int, said: TaskCompletion) -> object: ...
+
+
 class Shadows(Protocol):
     """`roost.devices.shadow.service.Shadows`."""
 
@@ -66,25 +73,29 @@ def published(topic: str) -> Published:
     if leaf == ATTRIBUTES:
         return Published(ATTRIBUTES)
     kind, _, number = leaf.rpartition("/")
-    if kind in {ATTRIBUTES_REQUEST, RPC_REQUEST} and number.isdecimal() and len(number) <= _LONGEST_ID:
+    if kind in {ATTRIBUTES_REQUEST, RPC_REQUEST, RPC_RESPONSE} and number.isdecimal() and len(number) <= _LONGEST_ID:
         return Published(kind, number)
     raise TopicError(
         Reason.TOPIC_NAME_INVALID,
-        f"Nothing is published on {ROOT}{leaf[:80]}; there are telemetry, attributes, attributes/request/<number>"
-        " and rpc/request/<number>.",
+        f"Nothing is published on {ROOT}{leaf[:80]}; there are telemetry, attributes, attributes/request/<number>,"
+        " rpc/request/<number> and rpc/response/<number>.",
     )
 
 
 class ThingsBoard:
-    """Takes what is not telemetry. Every method raises what the shadow raises, and Invalid."""
+    """Takes what is not telemetry. Every method raises what shadow and tasks raise, and Invalid."""
 
-    def __init__(self, shadows: Shadows, clock: Clock, rate_per_minute: int) -> None:
+    def __init__(self, shadows: Shadows, tasks: Tasks, clock: Clock, rate_per_minute: int) -> None:
         self._shadows = shadows
+        self._tasks = tasks
         self._clock = clock
         self._rate_per_minute = rate_per_minute
 
     async def take(self, device: DeviceIdentity, said: Published, body: bytes) -> Answer | None:
         """One message; returns once it is on disk, with what the device waits for."""
+        if said.kind == RPC_RESPONSE:
+            await self._tasks.complete(device, int(said.number), completion(body))
+            return None
         document = _document(body)
         if said.kind == ATTRIBUTES:
             await self._shadows.report(device, Wish(document))
@@ -105,6 +116,14 @@ class ThingsBoard:
         if method == "getCurrentTime":
             return self._clock.now_ms()
         return {"error": f"The hub answers getSessionLimits and getCurrentTime, not {str(method)[:80]!r}."}
+
+
+def rpc_request(task: bytes) -> Answer | None:
+    """A leased task in ThingsBoard's words; None for what it has no words for, such as a cancelled one."""
+    leased = _decode(task)
+    if leased["status"] != "leased":
+        return None
+    return Answer(f"{ROOT}{RPC_REQUEST}/{leased['id']}", _encode(rpc_of(leased["type"], leased["payload"])))
 
 
 def on_shadow_changed(

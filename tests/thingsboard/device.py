@@ -5,6 +5,7 @@ Started with port and token; takes one JSON list a line, `[method, argument…]`
 
 import json
 import sys
+import threading
 from typing import Any
 
 from tb_device_mqtt import TBDeviceMqttClient
@@ -21,10 +22,15 @@ def main(port: int, token: str) -> None:
 
     def on_rpc(request_id: str, body: Any) -> None:
         tell("rpc", body)
-        client.send_rpc_reply(request_id, {"method": body["method"], "ok": True})
+        answer = {"error": "It will not."} if body["method"] == "fail" else {"method": body["method"], "ok": True}
+        client.send_rpc_reply(request_id, answer)
 
     client.set_server_side_rpc_request_handler(on_rpc)
-    client.connect(lambda *_: tell("connected", client.is_connected()))
+    client.connect()
+    # The library's own callback is set after the connection is begun, and may miss it.
+    while not client.is_connected():
+        threading.Event().wait(0.01)
+    tell("connected", True)
     client.subscribe_to_all_attributes(lambda content, _error: tell("attributes", content))
     for line in sys.stdin:
         method, *arguments = json.loads(line)

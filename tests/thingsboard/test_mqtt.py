@@ -1,6 +1,7 @@
 """ThingsBoard's own client, unchanged, at this hub."""
 
 from collections.abc import Callable
+from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -45,6 +46,31 @@ def test_attributes_are_the_shadow(user: UserClient, device: RegisteredDevice, c
     assert board.next("attributes") == [{"deleted": ["interval_s"]}]
 
 
+def test_a_task_is_a_call_and_its_answer_the_result(
+    user: UserClient, device: RegisteredDevice, connect: Connect
+) -> None:
+    path = f"/devices/{device.id}/tasks"
+    before = user.post(path, json={"type": "setGpio", "payload": {"pin": 4}}).json()
+    board = connect(device)
+    assert board.next("rpc") == [{"method": "setGpio", "params": {"pin": 4}}]
+    after = user.post(path, json={"type": "setValue", "payload": {"params": 21.5}}).json()
+    assert board.next("rpc") == [{"method": "setValue", "params": 21.5}]
+    assert end_of(user, before)["result"] == {"method": "setGpio", "ok": True}
+    assert end_of(user, after)["status"] == "done"
+    failing = user.post(path, json={"type": "fail"}).json()
+    assert end_of(user, failing)["status"] == "failed"
+
+
+def end_of(user: UserClient, task: dict[str, Any]) -> dict[str, Any]:
+    """The task once it has ended."""
+
+    def look() -> dict[str, Any]:
+        seen: dict[str, Any] = user.get(f"/tasks/{task['id']}").json()
+        return seen if seen["ended_at"] else {}
+
+    return wait_until(look, what="The end of the task")
+
+
 def test_the_client_learns_the_hub_s_limits_and_time(device: RegisteredDevice, connect: Connect) -> None:
     board = connect(device)
 
@@ -72,7 +98,7 @@ def test_a_wrong_token_opens_nothing_and_stands_in_no_log(
         client.on_connect = lambda _c, _u, _f, reason, _p, answers=answers: answers.append(reason.value)  # type: ignore[misc]
         client.connect("127.0.0.1", server.mqtt_port)
         client.loop_start()
-        wait_until(lambda answers=answers: answers, what="CONNACK")  # type: ignore[misc]
+        wait_until(answers.__len__, what="CONNACK")
         client.loop_stop()
         assert answers == [134]
     assert "rdt_x" not in server.log_text(start)
