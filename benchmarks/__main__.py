@@ -15,6 +15,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.peers.comparison import measure_peers
 from benchmarks.report import write_report
 from benchmarks.server import LOAD_CORE, SERVER_CORE
+from benchmarks.sustained import measure_sustained
 
 CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "start": cases.measure_start,
@@ -34,6 +35,7 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "history, 100 million points": partial(history.measure_history, points=100_000_000),
     "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
+    "sustained, 1,000 connections, window 10": partial(measure_sustained, connections=1_000, window=10),
     "peers": measure_peers,
     "live latency": partial(cases.measure_live_latency, connections=1_000),
 }

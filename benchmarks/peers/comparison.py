@@ -68,7 +68,7 @@ def _measure(peer: Peer, *, repeats: int) -> dict[str, Any]:
         "points": points,
         "points_per_cpu_s": round(points / used),
         "points_per_s": round(points / took_s),
-        "bytes_per_point": round(peer.size_bytes() / points, 2),
+        "bytes_per_point": round(_size(peer) / points, 2),
     }
     for each in (work.year, work.week):
         if each.name in peer.questions:
@@ -81,6 +81,12 @@ def _measure(peer: Peer, *, repeats: int) -> dict[str, Any]:
         "memory_mib": round(peer.memory_mib()),
         "load_average": [round(load_before, 1), round(os.getloadavg()[0], 1)],
     }
+
+
+def _size(peer: Peer) -> int:
+    """After everything has its place on the disk: until then a file may seem to take up none."""
+    os.sync()
+    return peer.size_bytes()
 
 
 def _ask_for_days(peer: Peer, repeats: int) -> list[float]:

@@ -96,7 +96,7 @@ def workload(*, quick: bool) -> Workload:
     end = int(time.time() * 1000) // WEEK_MS * WEEK_MS
     share = 8 if quick else 1
     return Workload(
-        day=ReadingSet("day", devices=48 // share, rows=8640, span=DAY_MS, end=end),
+        day=ReadingSet("day", devices=24 // share, rows=8640, span=DAY_MS, end=end),
         year=ReadingSet("year", devices=1, rows=YEAR_MS // MINUTE_MS // share, span=YEAR_MS, end=end),
-        week=ReadingSet("week", devices=2_000 // share, rows=336, span=WEEK_MS, end=end),
+        week=ReadingSet("week", devices=2_000 // share, rows=7 * 24, span=WEEK_MS, end=end),
     )
