@@ -21,11 +21,14 @@ export const router = createRouter({
     { path: '/reset-password', name: 'reset-password', component: () => import('./pages/ResetPasswordPage.vue'), meta: { entrance: 'both', title: 'Choose a password' } },
     { path: '/devices', name: 'devices', component: () => import('./pages/DevicesPage.vue'), meta: { title: 'Devices' } },
     {
-      path: '/devices/:id(\\d+)/:tab(telemetry|events|logs|settings)?',
+      path: '/devices/:id(\\d+)/:tab(telemetry|events|tasks|shadow|logs|health|settings)?',
       name: 'device',
       component: () => import('./pages/DevicePage.vue'),
       meta: { title: 'Device' },
     },
+    { path: '/tasks', name: 'tasks', component: () => import('./pages/TasksPage.vue'), meta: { title: 'Tasks' } },
+    { path: '/tasks/:id(\\d+)', name: 'task', component: () => import('./pages/TaskPage.vue'), meta: { title: 'Task' } },
+    { path: '/tasks/bulk/:id(\\d+)', name: 'bulk', component: () => import('./pages/BulkPage.vue'), meta: { title: 'Bulk work' } },
     { path: '/trends', name: 'trends', component: () => import('./pages/TrendsPage.vue'), meta: { title: 'Trends' } },
     {
       path: '/account/:tab(security|tokens|sessions)?',

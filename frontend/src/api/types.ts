@@ -27,4 +27,5 @@ export interface StatusFrame {
   since: string | null
   last_seen_at: string | null
   reason: string | null
+  cause: Device['status_cause']
 }

@@ -93,20 +93,6 @@ export function useDeviceStatus(id: Ref<number>) {
   })
 }
 
-export function useDeviceLogs(id: Ref<number>) {
-  return useQuery({
-    queryKey: ['logs', id],
-    queryFn: async ({ signal }) => {
-      const { data } = await client.GET('/api/v1/devices/{device_id}/logs', {
-        params: { path: { device_id: id.value }, query: { limit: 200 } },
-        signal,
-      })
-      return data ?? []
-    },
-    refetchInterval: 5_000,
-  })
-}
-
 export function useHubVersion() {
   return useQuery({
     queryKey: ['version'],

@@ -8,6 +8,7 @@ interface Seen {
   status: string | null
   since: string | null
   reason: string | null
+  cause: Device['status_cause']
   lastSeenAt: string | null
 }
 
@@ -15,12 +16,13 @@ const known = reactive(new Map<number, Seen>())
 const listeners = new Set<(frame: StatusFrame) => void>()
 
 /** What is known live about a device, laid over what its record says. */
-export function presenceOf(device: Pick<Device, 'id' | 'status' | 'last_seen_at'>): Seen & { status: string } {
+export function presenceOf(device: Pick<Device, 'id' | 'status' | 'last_seen_at'> & Partial<Pick<Device, 'status_cause'>>): Seen & { status: string } {
   const live = known.get(device.id)
   return {
     status: live?.status ?? device.status,
     since: live?.since ?? null,
     reason: live?.reason ?? null,
+    cause: live?.status ? live.cause : (device.status_cause ?? null),
     lastSeenAt: later(live?.lastSeenAt ?? null, device.last_seen_at),
   }
 }
@@ -29,7 +31,7 @@ export function presenceOf(device: Pick<Device, 'id' | 'status' | 'last_seen_at'
 export function heardFrom(deviceId: number, at: string): void {
   const live = known.get(deviceId)
   if (live) live.lastSeenAt = later(live.lastSeenAt, at)
-  else known.set(deviceId, { status: null, since: null, reason: null, lastSeenAt: at })
+  else known.set(deviceId, { status: null, since: null, reason: null, cause: null, lastSeenAt: at })
 }
 
 export function onStatus(listener: (frame: StatusFrame) => void): () => void {
@@ -45,6 +47,7 @@ export function watchPresence(queries: QueryClient): () => void {
         status: frame.status,
         since: frame.since,
         reason: frame.reason,
+        cause: frame.cause,
         lastSeenAt: later(frame.last_seen_at, known.get(frame.device_id)?.lastSeenAt ?? null),
       })
       void queries.invalidateQueries({ queryKey: ['status', frame.device_id] })

@@ -1,5 +1,5 @@
 /** Where one can go: for the side, the drawer and the palette. What an account may not see is not offered. */
-import { Building2, ChartSpline, Gauge, HardDrive, House, Houses, MapPinHouse, ScrollText, UserRound, Users } from '@lucide/vue'
+import { Building2, ChartSpline, Gauge, HardDrive, House, Houses, ListTodo, MapPinHouse, ScrollText, UserRound, Users } from '@lucide/vue'
 import { computed, type Component } from 'vue'
 import { may, session } from '@/api/session'
 import { currentOrganization } from '@/organizations/current'
@@ -35,6 +35,7 @@ export const navigation = computed<PlaceGroup[]>(() =>
       places: [
         { to: '/devices', label: 'Devices', icon: HardDrive },
         ...(may('telemetry:read') ? [{ to: '/trends', label: 'Trends', icon: ChartSpline }] : []),
+        ...(may('tasks:read') ? [{ to: '/tasks', label: 'Tasks', icon: ListTodo }] : []),
         ...(may('homes:read') ? [{ to: '/homes', label: 'Homes', icon: House }] : []),
         ...(technician.value ? [{ to: '/assignments', label: 'My assignments', icon: MapPinHouse }] : []),
         { to: '/account', label: 'Account', icon: UserRound },
