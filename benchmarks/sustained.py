@@ -20,7 +20,7 @@ _SAMPLE_S = 3
 
 def measure_sustained(pace: Pace, connections: int, window: int) -> dict[str, Any]:
     """QoS 1 for five minutes (quick: half a minute); sealing included in what the messages cost."""
-    with measured_server() as server:
+    with measured_server(ROOST_HOST_DEVICE="false") as server:
         fleet = register_fleet(server, register_owner(server), connections)
         used = tree_cpu_s(server.pid)
         with started_generator(
