@@ -345,7 +345,7 @@ async def _start_telemetry(app: FastAPI, rooms: AsyncExitStack) -> None:
         archive.start()
         rooms.push_async_callback(archive.stop)
     if state.part & Part.WORKER:
-        keeper = Keeper(state.settings, state.database, telemetry.log)
+        keeper = Keeper(state.settings, state.database, telemetry.log, state.clock)
         keeper.start()
         rooms.push_async_callback(keeper.stop)
     if state.process is not None:

@@ -22,8 +22,8 @@ from roost.telemetry.log import LogUnavailable
 from roost.telemetry.postgres.upkeep import list_sizes, seal_database, tell_damages
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.prune import prune_folder
-from roost.telemetry.retention.carrying import Order, carry_out
-from roost.telemetry.retention.plan import make_plan
+from roost.telemetry.retention.carrying import carry_out, make_order
+from roost.telemetry.retention.horizons import TOLD_S, tell_pruned
 
 app = typer.Typer(help="Looking after stored telemetry.", no_args_is_help=True)
 
@@ -148,6 +148,8 @@ def _folder(settings: Settings) -> Path:
 
 
 async def _prune(settings: Settings, clock: SystemClock, before: int) -> int:
+    if settings.archive:
+        await _tell_pruned(settings, min(before, clock.now_ms()))
     if not _is_in_postgres(settings):
         return await asyncio.to_thread(prune_folder, settings.data_dir / "telemetry", before)
     log = PostgresLog(settings.database_url, clock)
@@ -157,13 +159,24 @@ async def _prune(settings: Settings, clock: SystemClock, before: int) -> int:
         await log.close()
 
 
+async def _tell_pruned(settings: Settings, before: int) -> None:
+    """A hub that runs looks into the archive for what goes; questions that are being answered are waited for."""
+    await migrate_at_start(settings)
+    database = Database(settings)
+    try:
+        await tell_pruned(database, before)
+    finally:
+        await database.dispose()
+    await asyncio.sleep(TOLD_S)
+
+
 async def _prune_by_policies(settings: Settings) -> str:
     await migrate_at_start(settings)
     database = Database(settings)
     try:
-        plan = await make_plan(database)
+        order = await make_order(database, settings, SystemClock())
     finally:
         await database.dispose()
-    if plan.is_empty:
+    if order is None:
         return "There are no retention policies: everything is kept. Make some, or say --days."
-    return f"{await carry_out(Order.of(plan, settings)):,} messages that the policies keep no longer deleted."
+    return f"{await carry_out(order):,} messages that the policies keep no longer deleted."

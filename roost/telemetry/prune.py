@@ -11,17 +11,24 @@ from roost.telemetry.blocks.file import FILE
 CHUNK = 5_000
 
 
-def prune_folder(folder: Path, before: int) -> int:
-    """Deletes what was observed before `before` (ms) from slices and blocks. The number of messages."""
-    deleted = prune_slices(folder, before)
+# Every id there is.
+ANY_ID = 2**63 - 1
+
+
+def prune_folder(folder: Path, before: int, through_id: int = ANY_ID) -> int:
+    """Deletes what was observed before `before` (ms) from slices and blocks. The number of messages.
+
+    What has a higher id than `through_id` may stay.
+    """
+    deleted = prune_slices(folder, before, through_id)
     if (folder / FILE).exists():
         # After the slices: what is sealed in the meantime is found here.
         changes = importlib.import_module("roost.telemetry.blocks.changes")
-        deleted += changes.prune_blocks(folder, before)
+        deleted += changes.prune_blocks(folder, before, through_id)
     return deleted
 
 
-def prune_slices(folder: Path, before: int) -> int:
+def prune_slices(folder: Path, before: int, through_id: int = ANY_ID) -> int:
     """The same for the slices alone; whole files where that is possible."""
     deleted = 0
     for path in sorted(folder.glob("head_*.db")):
@@ -33,11 +40,12 @@ def prune_slices(folder: Path, before: int) -> int:
             if not connection.pragma("user_version"):
                 continue  # a hub is just creating it
             closed, last = connection.execute("SELECT closed, last_observed_at FROM slice").get
-            whole = bool(closed) and (last is None or last < before)
+            last_id = connection.execute("SELECT max(id) FROM head").get or 0
+            whole = bool(closed) and (last is None or last < before) and last_id <= through_id
             if whole:
                 deleted += int(connection.execute("SELECT count(*) FROM head").get)
             else:
-                deleted += delete_rows(connection, "observed_at < ?", before)
+                deleted += delete_rows(connection, f"id <= {int(through_id)} AND observed_at < ?", before)
         finally:
             connection.close()
         if whole:

@@ -1622,7 +1622,7 @@ export interface paths {
         head?: never;
         /**
          * Update Retention Policy
-         * @description Keep for longer, or shorter. What is deleted by then does not come back.
+         * @description Keep for longer, or shorter, and other buckets. What is deleted by then does not come back.
          */
         patch: operations["update_retention_policy"];
         trace?: never;
@@ -5154,6 +5154,8 @@ export interface components {
              * @description Days after which it is deleted; null: never.
              */
             keep_days: number | null;
+            /** @description What stays of readings when they are deleted; null: nothing. Events, as documents, always go wholly. */
+            then_keep?: components["schemas"]["ThenKeep"] | null;
         };
         /**
          * RetentionPolicyRead
@@ -5173,6 +5175,8 @@ export interface components {
              * @description Days after which it is deleted; null: never.
              */
             keep_days: number | null;
+            /** @description What stays of readings when they are deleted; null: nothing. Events, as documents, always go wholly. */
+            then_keep: components["schemas"]["ThenKeep"] | null;
             /** Created At */
             created_at: string;
             /** Updated At */
@@ -5188,6 +5192,8 @@ export interface components {
              * @description Days after which it is deleted; null: never.
              */
             keep_days: number | null;
+            /** @description What stays of readings when they are deleted; null: nothing. Events, as documents, always go wholly. Left out: as it is, or nothing for ever. */
+            then_keep?: components["schemas"]["ThenKeep"] | null;
         };
         /**
          * RetentionRuleOut
@@ -5212,6 +5218,8 @@ export interface components {
              * @description Days after which it is deleted; null: never.
              */
             keep_days: number | null;
+            /** @description What stays of readings when they are deleted; null: nothing. Events, as documents, always go wholly. */
+            then_keep: components["schemas"]["ThenKeep"] | null;
         };
         /**
          * RoomCreate
@@ -5879,6 +5887,23 @@ export interface components {
             /** Throttled */
             throttled: string | null;
             throttled_flags: components["schemas"]["ThrottlingFlags"] | null;
+        };
+        /**
+         * ThenKeep
+         * @description Of each series and bucket of time: how many readings, their sum, smallest, largest, first and last.
+         */
+        ThenKeep: {
+            /**
+             * Bucket
+             * @description How much time is taken together.
+             * @enum {string}
+             */
+            bucket: "1m" | "5m" | "10m" | "15m" | "30m" | "1h" | "2h" | "3h" | "6h" | "12h" | "1d";
+            /**
+             * For Days
+             * @description For how many days more, after the readings; null: for ever.
+             */
+            for_days: number | null;
         };
         /** ThrottlingFlagRead */
         ThrottlingFlagRead: {

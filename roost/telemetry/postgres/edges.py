@@ -7,6 +7,7 @@ from roost.telemetry.postgres import blocks
 from roost.telemetry.postgres.blocks import FOREVER, BlockRow, EventRow, Meta, Table
 from roost.telemetry.postgres.reads import read_block, read_events
 from roost.telemetry.postgres.sealing import block_row, event_row
+from roost.telemetry.retention import coarse, coarse_table
 
 
 async def keep(connection: Any, table: Table, metas: Sequence[Meta], keep_from: int) -> int:
@@ -27,3 +28,12 @@ async def keep(connection: Any, table: Table, metas: Sequence[Meta], keep_from: 
             kept_events.append(event_row(rows))
     await blocks.insert(connection, kept_blocks, kept_events)
     return sum(row.messages for row in kept_blocks) + sum(row.rows for row in kept_events)
+
+
+async def keep_buckets(connection: Any, keep_from: int) -> None:
+    """Takes out of rows of buckets those that have ended by then (ms). Raises LogUnavailable for damaged ones."""
+    for device_id, row in await coarse_table.rows_across(connection, keep_from):
+        with coarse.naming_damage(device_id, row.start):
+            kept = coarse.encoded(device_id, row, coarse.after(coarse.decoded(device_id, row), keep_from))
+        if kept is not None:
+            await coarse_table.put(connection, device_id, kept)

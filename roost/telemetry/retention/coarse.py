@@ -4,17 +4,22 @@ Buckets begin at multiples of their width since 1970. They are stored a period o
 codec of sealed blocks: a row for each bucket, and for each series a column for each thing that is known. Pure.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from roost.core.clock import rfc3339_from_ms
 from roost.telemetry.analysis.partials import Floats, Partials, put_together
 from roost.telemetry.blocks import arrays, codec
+from roost.telemetry.blocks.codec import DamagedBlock
 from roost.telemetry.blocks.stretch import Stretch
 from roost.telemetry.frames import Column, ColumnSummary, Mask, Times
+from roost.telemetry.log import CoarseRow, LogUnavailable
 from roost.telemetry.retention.rules import DAY_MS, Cutoffs
+from roost.telemetry.retention.trimming import held_rows
 
 BUCKETS_A_PERIOD = 1_000
 # Of the columns of a series, and of `Partials` at the same place.
@@ -77,15 +82,19 @@ def fold(stretch: Stretch, cutoffs: Cutoffs) -> list[Coarse]:
 
 
 def _going(stretch: Stretch, cutoffs: Cutoffs, key: str) -> list[tuple[int, Mask]]:
-    """Width, and which rows of a series go into buckets of it. Readings of events go by the rule for events."""
+    """Width, and which rows of a series go into buckets of it.
+
+    Readings of events go by the rule for events; but their buckets, which stand with the others, by that of the series.
+    """
     found = []
+    held = held_rows(stretch, cutoffs)
     plain = np.ones(stretch.rows, np.bool_) if stretch.events is None else ~stretch.events
     for rows, cutoff, gone, width_ms in (
         (plain, cutoffs.of(key), cutoffs.outright.of(key), cutoffs.bucket_of(key)),
-        (~plain, cutoffs.whole, cutoffs.outright.whole, cutoffs.whole_bucket),
+        (~plain, cutoffs.whole, max(cutoffs.outright.whole, cutoffs.outright.of(key)), cutoffs.whole_bucket),
     ):
         if width_ms is not None:
-            found.append((width_ms, rows & (stretch.times < cutoff) & (stretch.times >= gone)))
+            found.append((width_ms, rows & ~held & (stretch.times < cutoff) & (stretch.times >= gone)))
     return found
 
 
@@ -107,6 +116,31 @@ def without_old(coarse: Coarse, cutoffs: Cutoffs) -> Coarse:
     """Without buckets that have ended before nothing of their series is kept; the very same if these are none."""
     kept = {key: p.starts + coarse.width_ms > cutoffs.outright.of(key) for key, p in coarse.series.items()}
     return coarse if all(bool(mask.all()) for mask in kept.values()) else _chosen(coarse, kept)
+
+
+def after(coarse: Coarse, moment: int) -> Coarse:
+    """The buckets that do not end before this moment (ms)."""
+    return _chosen(coarse, {key: p.starts + coarse.width_ms > moment for key, p in coarse.series.items()})
+
+
+def decoded(device_id: int, row: CoarseRow) -> Coarse:
+    """A row as it is stored. Raises DamagedBlock."""
+    return decode(device_id, row.width_ms, row.data)
+
+
+def encoded(device_id: int, row: CoarseRow, coarse: Coarse) -> CoarseRow | None:
+    """The row with these buckets in place of its own; None without any."""
+    return None if coarse.is_empty else row._replace(data=encode(device_id, coarse))
+
+
+@contextmanager
+def naming_damage(device_id: int, start: int) -> Iterator[None]:
+    """Raises LogUnavailable, naming device and time, for buckets that are damaged."""
+    try:
+        yield
+    except DamagedBlock as error:
+        moment = rfc3339_from_ms(start)
+        raise LogUnavailable(f"The buckets of device {device_id} from {moment} cannot be read: {error}") from error
 
 
 def _chosen(coarse: Coarse, kept: Mapping[str, Mask]) -> Coarse:

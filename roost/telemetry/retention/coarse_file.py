@@ -35,6 +35,8 @@ def rows_between(blocks: apsw.Connection, device_id: int, since: int, until: int
 
 def row_at(blocks: apsw.Connection, device_id: int, width_ms: int, start: int) -> CoarseRow | None:
     """The row of one period."""
+    if not is_there(blocks):
+        return None
     cursor = blocks.execute(
         "SELECT width_ms, start_at, end_at, data FROM coarse WHERE device_id = ? AND width_ms = ? AND start_at = ?",
         (device_id, width_ms, start),
@@ -63,6 +65,19 @@ def remove_devices(blocks: apsw.Connection, device_ids: Sequence[int]) -> None:
         blocks.execute(
             "DELETE FROM coarse WHERE device_id IN (SELECT value FROM json_each(?))", (json.dumps(list(device_ids)),)
         )
+
+
+def prune(blocks: apsw.Connection, before: int) -> None:
+    """Takes away the rows of all devices that have ended by then (ms), within the caller's transaction."""
+    blocks.execute("DELETE FROM coarse WHERE end_at <= ?", (before,))
+
+
+def rows_across(blocks: apsw.Connection, moment: int) -> list[tuple[int, CoarseRow]]:
+    """With their devices, the rows that have begun by this moment (ms) and not ended."""
+    cursor = blocks.execute(
+        "SELECT device_id, width_ms, start_at, end_at, data FROM coarse WHERE start_at < ?1 AND end_at > ?1", (moment,)
+    )
+    return [(device_id, CoarseRow(*row)) for device_id, *row in cursor]
 
 
 def devices_with(blocks: apsw.Connection) -> set[int]:

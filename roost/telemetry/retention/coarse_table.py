@@ -68,6 +68,20 @@ async def remove_device(connection: Any, device_id: int) -> None:
         await connection.execute("DELETE FROM telemetry.coarse WHERE device_id = $1", device_id)
 
 
+async def prune(connection: Any, before: int) -> None:
+    """Takes away the rows of all devices that have ended by then (ms)."""
+    await connection.execute("DELETE FROM telemetry.coarse WHERE end_at <= $1", before)
+
+
+async def rows_across(connection: Any, moment: int) -> list[tuple[int, CoarseRow]]:
+    """With their devices, the rows that have begun by this moment (ms) and not ended."""
+    rows = await connection.fetch(
+        f"SELECT device_id, {_ROW} FROM telemetry.coarse WHERE start_at < $1 AND end_at > $1",  # noqa: S608 - own words
+        moment,
+    )
+    return [(device_id, CoarseRow(*row)) for device_id, *row in rows]
+
+
 async def devices_with(connection: Any) -> set[int]:
     """Those of which there are buckets."""
     if not await is_there(connection):

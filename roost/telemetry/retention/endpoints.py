@@ -23,6 +23,7 @@ from roost.telemetry.retention.schemas import (
     RetentionPolicyRead,
     RetentionPolicyUpdate,
     RetentionRuleOut,
+    ThenKeep,
 )
 
 router = APIRouter(tags=["retention"], dependencies=[Depends(reject_unknown_query)])
@@ -81,8 +82,8 @@ async def read_retention_policy(principal: Reader, session: ReadSession, policy_
 async def update_retention_policy(
     request: Request, principal: Writer, session: WriteSession, policy_id: RowId, wanted: RetentionPolicyUpdate
 ) -> RetentionPolicyRead:
-    """Keep for longer, or shorter. What is deleted by then does not come back."""
-    return _read(await service.change(session, request.app.state.clock, principal, policy_id, wanted.keep_days))
+    """Keep for longer, or shorter, and other buckets. What is deleted by then does not come back."""
+    return _read(await service.change(session, request.app.state.clock, principal, policy_id, wanted))
 
 
 @router.delete("/retention-policies/{policy_id}", status_code=204, responses=problem_responses(401, 403, 404))
@@ -98,6 +99,7 @@ def _read(policy: RetentionPolicy) -> RetentionPolicyRead:
         device_type=policy.device_type,
         key_pattern=policy.key_pattern,
         keep_days=policy.keep_days,
+        then_keep=ThenKeep.of(policy.coarse_bucket_s, policy.coarse_days),
         created_at=policy.created_at,
         updated_at=policy.updated_at,
     )

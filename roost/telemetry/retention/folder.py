@@ -17,19 +17,31 @@ from roost.telemetry.blocks.file import Meta
 from roost.telemetry.blocks.reads import read_block, read_events
 from roost.telemetry.blocks.sealing import insert, insert_events
 from roost.telemetry.blocks.summaries import decode_summary
-from roost.telemetry.log import LogUnavailable
+from roost.telemetry.log import CoarseRow, LogUnavailable
 from roost.telemetry.prune import prune_folder
+from roost.telemetry.retention import coarse_file
+from roost.telemetry.retention.coarse import (
+    Coarse,
+    by_period,
+    decoded,
+    encode,
+    encoded,
+    fold,
+    naming_damage,
+    united,
+    without_old,
+)
 from roost.telemetry.retention.plan import Plan
-from roost.telemetry.retention.rules import DAY_MS, Cutoffs
-from roost.telemetry.retention.trimming import has_old, trimmed, trimmed_rows
+from roost.telemetry.retention.rules import DAY_MS, Cutoffs, Guard
+from roost.telemetry.retention.trimming import has_old, kept_events, trimmed, trimmed_rows
 
 ROWS = 5_000
 # A transaction decodes so many blocks at most: whoever is sealing waits for tenths of a second.
 BLOCKS = 16
 
 
-def apply_to_folder(folder: Path, plan: Plan, now_ms: int) -> int:
-    """Deletes what is too old; the number of messages of which nothing is left.
+def apply_to_folder(folder: Path, plan: Plan, now_ms: int, guard: Guard | None = None) -> int:
+    """Deletes what is too old, but for the buckets that stay of it; the number of messages of which nothing is left.
 
     Raises:
         LogUnavailable: some block is damaged; it stays, and all others were seen to.
@@ -37,11 +49,15 @@ def apply_to_folder(folder: Path, plan: Plan, now_ms: int) -> int:
     """
     deleted = 0
     if plan.floor_days is not None:
-        deleted += prune_folder(folder, now_ms - plan.floor_days * DAY_MS)
-    cutoffs = plan.cutoffs(now_ms)
+        before = now_ms - plan.floor_days * DAY_MS
+        if guard is None:
+            deleted += prune_folder(folder, before)
+        else:
+            deleted += prune_folder(folder, min(before, guard.complete_ms), guard.through_id)
+    cutoffs = plan.cutoffs(now_ms, guard)
     if not cutoffs:
         return deleted
-    latest = max(mine.latest for mine in cutoffs.values())
+    latest = max(mine.outright.latest for mine in cutoffs.values())
     for path in sorted(folder.glob("head_*.db")):
         try:
             head = slices.connect(path)
@@ -85,8 +101,10 @@ def _trim_slice(head: apsw.Connection, cutoffs: Mapping[int, Cutoffs], latest: i
 def _trim_blocks(blocks: apsw.Connection, cutoffs: Mapping[int, Cutoffs]) -> int:
     deleted = 0
     damaged: LogUnavailable | None = None
+    coarse = coarse_file.devices_with(blocks)
     for device_id, mine in cutoffs.items():
-        for trim in (_trim_device, _trim_events):
+        trims = (_trim_coarse, _trim_device, _trim_events) if device_id in coarse else (_trim_device, _trim_events)
+        for trim in trims:
             try:
                 deleted += trim(blocks, device_id, mine)
             except LogUnavailable as error:
@@ -121,7 +139,7 @@ def _trim_device(blocks: apsw.Connection, device_id: int, cutoffs: Cutoffs) -> i
 
 
 def _has_work(blocks: apsw.Connection, meta: Meta, cutoffs: Cutoffs) -> bool:
-    if meta.end < cutoffs.earliest:
+    if cutoffs.goes_wholly(meta.start, meta.end, meta.last_id):
         return True
     try:
         summary = decode_summary(meta.device_id, meta.start, meta.end, file.summary_of(blocks, meta.id))
@@ -136,15 +154,50 @@ def _trim_block(blocks: apsw.Connection, meta: Meta, cutoffs: Cutoffs) -> int:
         return 0
     messages = file.messages_in(blocks, meta.id)
     kept = None
-    if meta.end >= cutoffs.earliest:
+    if not cutoffs.goes_wholly(meta.start, meta.end, meta.last_id):
         stretch = read_block(blocks, meta)
         kept = trimmed(stretch, cutoffs)
         if kept is stretch:
             return 0
+        for row in _with_folded(blocks, meta.device_id, fold(stretch, cutoffs)):
+            coarse_file.put(blocks, meta.device_id, row)
     file.remove(blocks, "block", [meta.id])
     if kept is not None:
         messages -= file.messages_in(blocks, insert(blocks, kept))
     return messages
+
+
+def _with_folded(blocks: apsw.Connection, device_id: int, folded: Sequence[Coarse]) -> list[CoarseRow]:
+    """The rows of buckets as they are with these; nothing is changed yet. Raises LogUnavailable for damaged ones."""
+    rows = []
+    for coarse in folded:
+        for (start, end), part in by_period(coarse).items():
+            there = coarse_file.row_at(blocks, device_id, coarse.width_ms, start)
+            if there is not None:
+                with naming_damage(device_id, start):
+                    part = united([decoded(device_id, there), part])  # noqa: PLW2901 - the part with what was there
+            rows.append(CoarseRow(coarse.width_ms, start, end, encode(device_id, part)))
+    return rows
+
+
+def _trim_coarse(blocks: apsw.Connection, device_id: int, cutoffs: Cutoffs) -> int:
+    """Takes away buckets that are too old; no messages are in them."""
+    latest = cutoffs.outright.latest
+    for row in coarse_file.rows_between(blocks, device_id, 0, latest):
+        with naming_damage(device_id, row.start):
+            known = decoded(device_id, row)
+        left = without_old(known, cutoffs)
+        if left is not known:
+            with slices.writing(blocks):
+                # Nobody else takes anything away, but something may have been added just now.
+                there = coarse_file.row_at(blocks, device_id, row.width_ms, row.start)
+                if there == row:
+                    kept = encoded(device_id, row, left)
+                    if kept is None:
+                        coarse_file.remove(blocks, device_id, row)
+                    else:
+                        coarse_file.put(blocks, device_id, kept)
+    return 0
 
 
 def _trim_events(blocks: apsw.Connection, device_id: int, cutoffs: Cutoffs) -> int:
@@ -155,8 +208,12 @@ def _trim_events(blocks: apsw.Connection, device_id: int, cutoffs: Cutoffs) -> i
         metas: Sequence[Meta] = file.events_before(blocks, device_id, 0, cutoffs.whole)
         for meta in metas:
             kept = []
-            if meta.end >= cutoffs.whole:
-                kept = [row for row in read_events(blocks, meta) if row.observed_at >= cutoffs.whole]
+            if meta.end >= cutoffs.whole or (
+                cutoffs.guard and cutoffs.guard.may_hold(meta.start, meta.end, meta.last_id)
+            ):
+                kept = kept_events(read_events(blocks, meta), cutoffs)
+                if len(kept) == meta.rows:
+                    continue
             file.remove(blocks, "event_block", [meta.id])
             if kept:
                 insert_events(blocks, kept)

@@ -152,6 +152,19 @@ async def tell_horizons(database: Database, plan: Plan, now_ms: int) -> None:
                 await _widen(database, group.device_ids[start : start + DEVICES_AT_ONCE], edges)
 
 
+async def tell_pruned(database: Database, before_ms: int) -> None:
+    """Notes that of every device everything before this moment is about to be taken away."""
+    last_id = 0
+    while True:
+        query = select(Device.id).where(Device.id > last_id).order_by(Device.id).limit(DEVICES_AT_ONCE)
+        async with database.read() as session:
+            device_ids = list(await session.scalars(query))
+        if not device_ids:
+            return
+        await _widen(database, device_ids, (Edge(None, before_ms, folded=False),))
+        last_id = device_ids[-1]
+
+
 async def _widen(database: Database, device_ids: Sequence[int], edges: Edges) -> None:
     table = RetentionHorizon
     insert: Any = sqlite.insert if database.dialect == "sqlite" else postgresql.insert

@@ -7,13 +7,13 @@ import sys
 import msgspec
 from sqlalchemy.exc import DBAPIError
 
+from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.core.tasks import end
 from roost.telemetry.log import Log, LogUnavailable
-from roost.telemetry.retention.carrying import Order
-from roost.telemetry.retention.plan import make_plan
+from roost.telemetry.retention.carrying import Order, make_order
 from roost.telemetry.sqlite_log import SqliteLog
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,9 @@ EVERY_S = 6 * 3600.0
 class Keeper:
     """Asks every six hours what the policies are, and starts a child if there are any."""
 
-    def __init__(self, settings: Settings, database: Database, log: Log) -> None:
+    def __init__(self, settings: Settings, database: Database, log: Log, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._database = database
         self._log = log
         self._task: asyncio.Task[None] | None = None
@@ -48,10 +49,10 @@ class Keeper:
         Raises:
             LogUnavailable: not all of it could be deleted; another call goes on.
         """
-        plan = await make_plan(self._database)
-        if plan.is_empty:
+        order = await make_order(self._database, self._settings, self._clock)
+        if order is None:
             return 0
-        deleted = await _in_child(Order.of(plan, self._settings))
+        deleted = await _in_child(order)
         if isinstance(self._log, SqliteLog):
             await self._log.let_go()
         return deleted

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from roost.core.clock import rfc3339_from_ms
 from roost.telemetry.analysis.partials import Partials, put_together
-from roost.telemetry.blocks.codec import DamagedBlock
 from roost.telemetry.blocks.stretch import Stretch, joined
 from roost.telemetry.frames import ColumnSummary, Frame, Mask, Summary, Times
-from roost.telemetry.log import CoarseRow, LogUnavailable
+from roost.telemetry.log import CoarseRow
 from roost.telemetry.retention import coarse as buckets
 from roost.telemetry.retention.coarse import Coarse
 
@@ -34,11 +32,8 @@ def pieces_of(
     """
     found = []
     for row in rows:
-        try:
+        with buckets.naming_damage(device_id, row.start):
             known = buckets.decode(device_id, row.width_ms, row.data, keys)
-        except DamagedBlock as error:
-            moment = rfc3339_from_ms(row.start)
-            raise LogUnavailable(f"The buckets of device {device_id} from {moment} cannot be read: {error}") from error
         inside = buckets.between(known, *span)
         if not inside.is_empty:
             found.append(inside)
@@ -53,8 +48,8 @@ def merged(
 
     Buckets count where they begin. Of one whose readings the archive has, the readings are given, unless `whole` says
     that a summary does. Other buckets are summaries, asked for or not: nothing finer is left. Log and archive have to
-    be given beyond the span where buckets reach beyond it. Pieces come by their start, or if `whole` is given those of
-    each series do, except what it summed up.
+    be given beyond the span where buckets reach beyond it. Pieces come by their start; where all buckets are summed up
+    because `whole` says so, those of each series do.
     """
     since, until = span
     raw = _Raw(device_id, hot, archived)
@@ -66,10 +61,9 @@ def merged(
 
     for one in coarse:
         for key, start, end, held in _taken(raw, one, inside):
-            series.add(key)
+            # What nobody asked to be summed up is in its place among the readings of all series.
+            series |= {key} if inside(start, end) else raw.keys | {key}
             found.setdefault((start, end, one.width_ms), {})[key] = held
-    if whole is None and found:
-        series |= raw.keys
     yield from raw.frames(lambda key: key not in series, since, until)
     mixed = any(raw.frames(series.__contains__, since, until))
     position = since

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from roost.core.database import Database
 from roost.devices.models import Device
 from roost.telemetry.retention.repository import list_rules
-from roost.telemetry.retention.rules import NEVER, Cutoffs, Rule, rules_for
+from roost.telemetry.retention.rules import NEVER, Cutoffs, Guard, Rule, rules_for
 
 DEVICES_AT_ONCE = 10_000
 
@@ -30,13 +30,18 @@ class Plan(msgspec.Struct):
     def is_empty(self) -> bool:
         return not self.groups and self.floor_days is None
 
-    def cutoffs(self, now_ms: int) -> dict[int, Cutoffs]:
-        """Those of each device of which something may be too old."""
-        return dict(self._cutoffs(now_ms))
+    @property
+    def folds(self) -> bool:
+        """Whether buckets stay of anything."""
+        return any(rule.bucket_ms is not None for group in self.groups for rule in group.rules)
 
-    def _cutoffs(self, now_ms: int) -> Iterator[tuple[int, Cutoffs]]:
+    def cutoffs(self, now_ms: int, guard: Guard | None = None) -> dict[int, Cutoffs]:
+        """Those of each device of which something may be too old."""
+        return dict(self._cutoffs(now_ms, guard))
+
+    def _cutoffs(self, now_ms: int, guard: Guard | None) -> Iterator[tuple[int, Cutoffs]]:
         for group in self.groups:
-            cutoffs = Cutoffs(group.rules, now_ms)
+            cutoffs = Cutoffs(group.rules, now_ms, guard)
             if cutoffs.latest > NEVER:
                 for device_id in group.device_ids:
                     yield device_id, cutoffs
@@ -73,7 +78,7 @@ def _floor(every: Sequence[Sequence[Rule]]) -> int | None:
         if not rules or rules[-1].key_pattern is not None:
             return None
         for rule in rules:
-            if rule.keep_days is None:
+            if rule.life_days is None:
                 return None
-            longest = max(longest, rule.keep_days)
+            longest = max(longest, rule.life_days)
     return longest

@@ -42,6 +42,9 @@ async def list_rules(session: AsyncSession) -> list[Rule]:
     """Every policy there is, for whoever applies them."""
     columns = (
         RetentionPolicy.id, RetentionPolicy.organization_id, RetentionPolicy.device_type, RetentionPolicy.key_pattern,
-        RetentionPolicy.keep_days,
+        RetentionPolicy.keep_days, RetentionPolicy.coarse_bucket_s, RetentionPolicy.coarse_days,
     )  # fmt: skip
-    return [Rule(*row) for row in (await session.execute(select(*columns))).all()]
+    return [
+        Rule(*row[:5], None if row.coarse_bucket_s is None else row.coarse_bucket_s * 1000, row.coarse_days)
+        for row in (await session.execute(select(*columns))).all()
+    ]

@@ -7,9 +7,34 @@ from functools import cached_property, lru_cache
 import msgspec
 
 DAY_MS = 24 * 3600 * 1000
+# Widths of buckets, in seconds; each divides a day, so that a day is made of whole ones.
+BUCKETS_S = {
+    "1m": 60, "5m": 300, "10m": 600, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200, "3h": 10_800, "6h": 21_600,
+    "12h": 43_200, "1d": 86_400,
+}  # fmt: skip
 # Before every time there is: nothing is older.
 NEVER = -(2**63)
 LAST_ID = 2**63 - 1
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """Where there is an archive: what has to be in it before it may go.
+
+    Messages observed before `due_ms` stay until all months before `complete_ms` are in the archive with all messages up
+    to `through_id`, and theirs is one of them.
+    """
+
+    through_id: int
+    complete_ms: int
+    due_ms: int
+
+    def holds(self, row_id: int, at: int) -> bool:
+        """Whether a message may not go yet."""
+        return at < self.due_ms and (at >= self.complete_ms or row_id > self.through_id)
+
+    def may_hold(self, first: int, last: int, last_id: int) -> bool:
+        """The same of any of several, from their first and last moment (ms) and their highest id."""
+        return first < self.due_ms and (last >= self.complete_ms or last_id > self.through_id)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -60,14 +85,14 @@ def rules_for(policies: Iterable[Rule], organization_id: int | None, device_type
 class Cutoffs:
     """The rules of a device at one moment. Whatever was observed before a series' cutoff (ms) is too old.
 
-    Only what arrived with an id up to `through_id` may go.
+    It goes unless `guard` holds it.
     """
 
-    def __init__(self, rules: Sequence[Rule], now_ms: int, through_id: int = LAST_ID) -> None:
+    def __init__(self, rules: Sequence[Rule], now_ms: int, guard: Guard | None = None) -> None:
         self._rules = rules
         self._now_ms = now_ms
         self._fitting: dict[str, Rule | None] = {}
-        self.through_id = through_id
+        self.guard = guard
         every = [self._at(rule) for rule in rules]
         ends = bool(rules) and rules[-1].key_pattern is None
         self.whole = every[-1] if ends else NEVER
@@ -89,7 +114,16 @@ class Cutoffs:
             msgspec.structs.replace(rule, keep_days=rule.life_days, bucket_ms=None, coarse_days=None)
             for rule in self._rules
         ]
-        return Cutoffs(rules, self._now_ms, self.through_id)
+        return Cutoffs(rules, self._now_ms, self.guard)
+
+    def holds(self, row_id: int, at: int) -> bool:
+        """Whether a message may not go yet, however old it is."""
+        return self.guard is not None and self.guard.holds(row_id, at)
+
+    def goes_wholly(self, first: int, last: int, last_id: int) -> bool:
+        """Whether nothing is left of what was observed in this time (ms) and came with ids up to `last_id`."""
+        held = self.guard is not None and self.guard.may_hold(first, last, last_id)
+        return last < self.outright.earliest and not held
 
     def of(self, key: str) -> int:
         rule = self._rule(key)

@@ -11,7 +11,7 @@ from roost.core.clock import Clock
 from roost.core.errors import Conflict, Forbidden
 from roost.telemetry.retention.models import RetentionPolicy, place_of
 from roost.telemetry.retention.repository import WRITE, get_policy
-from roost.telemetry.retention.schemas import RetentionPolicyCreate
+from roost.telemetry.retention.schemas import RetentionPolicyCreate, RetentionPolicyUpdate
 
 
 async def create(
@@ -30,6 +30,8 @@ async def create(
     policy = RetentionPolicy(
         organization_id=wanted.organization_id, device_type=wanted.device_type, key_pattern=wanted.key_pattern,
         keep_days=wanted.keep_days, place=place, created_at=now, updated_at=now,
+        coarse_bucket_s=None if wanted.then_keep is None else wanted.then_keep.bucket_s,
+        coarse_days=None if wanted.then_keep is None else wanted.then_keep.for_days,
     )  # fmt: skip
     session.add(policy)
     try:
@@ -41,12 +43,16 @@ async def create(
 
 
 async def change(
-    session: AsyncSession, clock: Clock, principal: UserPrincipal, policy_id: int, keep_days: int | None
+    session: AsyncSession, clock: Clock, principal: UserPrincipal, policy_id: int, wanted: RetentionPolicyUpdate
 ) -> RetentionPolicy:
-    """Another number of days. Raises NotFound, Forbidden."""
+    """Another number of days, other buckets. Raises NotFound, Forbidden."""
     policy = await _own(session, principal, policy_id)
-    if keep_days != policy.keep_days:
-        before, policy.keep_days = policy.keep_days, keep_days
+    before = _said(policy)
+    policy.keep_days = wanted.keep_days
+    if "then_keep" in wanted.model_fields_set or wanted.keep_days is None:
+        policy.coarse_bucket_s = None if wanted.then_keep is None else wanted.then_keep.bucket_s
+        policy.coarse_days = None if wanted.then_keep is None else wanted.then_keep.for_days
+    if _said(policy) != before:
         policy.updated_at = clock.now()
         record(session, _deed("retention_policy.changed", principal, policy, before=before))
     return policy
@@ -79,8 +85,16 @@ def _twice() -> Conflict:
     return Conflict("There is a policy about the same already; change that one.", code="retention_policy_exists")
 
 
+def _said(policy: RetentionPolicy) -> dict[str, object]:
+    """For how long it keeps, for the audit log."""
+    said: dict[str, object] = {"keep_days": policy.keep_days}
+    if policy.coarse_bucket_s is not None:
+        said["then_keep"] = {"bucket_s": policy.coarse_bucket_s, "for_days": policy.coarse_days}
+    return said
+
+
 def _deed(action: str, principal: UserPrincipal, policy: RetentionPolicy, **details: object) -> Deed:
-    said = {"device_type": policy.device_type, "key_pattern": policy.key_pattern, "keep_days": policy.keep_days}
+    said = {"device_type": policy.device_type, "key_pattern": policy.key_pattern, **_said(policy)}
     return Deed(
         action,
         Actor.of(principal),

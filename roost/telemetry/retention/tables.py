@@ -6,12 +6,12 @@ As in `folder`: first the slices, then the blocks, and every step may be stopped
 # ruff: noqa: S608 - every word of the statements is our own
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from roost.telemetry.blocks.codec import DamagedBlock
 from roost.telemetry.blocks.summaries import decode_summary
-from roost.telemetry.log import LogUnavailable, Row
+from roost.telemetry.log import CoarseRow, LogUnavailable, Row
 from roost.telemetry.postgres import blocks, removing
 from roost.telemetry.postgres.blocks import Meta
 from roost.telemetry.postgres.connections import Connections, Moved
@@ -20,9 +20,21 @@ from roost.telemetry.postgres.reads import read_block, read_events
 from roost.telemetry.postgres.schema import COLUMNS, Slice, list_slices
 from roost.telemetry.postgres.sealing import block_row, event_row
 from roost.telemetry.postgres.slices import sealing_lock
+from roost.telemetry.retention import coarse_table
+from roost.telemetry.retention.coarse import (
+    Coarse,
+    by_period,
+    decoded,
+    encode,
+    encoded,
+    fold,
+    naming_damage,
+    united,
+    without_old,
+)
 from roost.telemetry.retention.plan import Plan
-from roost.telemetry.retention.rules import DAY_MS, Cutoffs
-from roost.telemetry.retention.trimming import has_old, trimmed, trimmed_rows
+from roost.telemetry.retention.rules import DAY_MS, Cutoffs, Guard
+from roost.telemetry.retention.trimming import has_old, kept_events, trimmed, trimmed_rows
 
 ROWS = 5_000
 BLOCKS = 16
@@ -36,16 +48,21 @@ SELECT d.id FROM unnest($1::bigint[], $2::bigint[]) AS d(id, cutoff) WHERE EXIST
 """
 
 
-async def apply_to_tables(connections: Connections, plan: Plan, now_ms: int) -> int:
-    """Deletes what is too old; the number of messages of which nothing is left.
+async def apply_to_tables(connections: Connections, plan: Plan, now_ms: int, guard: Guard | None = None) -> int:
+    """Deletes what is too old, but for the buckets that stay of it; the number of messages of which nothing is left.
 
     Raises:
         LogUnavailable: the database is away, or some block is damaged; it stays, and a later call goes on.
     """
     deleted = 0
     if plan.floor_days is not None:
-        deleted += await removing.prune(connections, now_ms - plan.floor_days * DAY_MS, now_ms)
-    cutoffs = plan.cutoffs(now_ms)
+        before = now_ms - plan.floor_days * DAY_MS
+        if guard is None:
+            deleted += await removing.prune(connections, before, now_ms)
+        else:
+            before = min(before, guard.complete_ms)
+            deleted += await removing.prune(connections, before, now_ms, through_id=guard.through_id)
+    cutoffs = plan.cutoffs(now_ms, guard)
     if not cutoffs:
         return deleted
     async with connections.changing() as connection:
@@ -55,28 +72,54 @@ async def apply_to_tables(connections: Connections, plan: Plan, now_ms: int) -> 
             deleted += await _trim_slice(connections, part, cutoffs)
         except Moved:
             continue  # it is in the blocks by now
-    device_ids = list(cutoffs)
+    coarse = await _devices_with_buckets(connections, plan)
     damaged: LogUnavailable | None = None
-    for first in range(0, len(device_ids), DEVICES):
-        some = device_ids[first : first + DEVICES]
-        async with connections.changing() as connection:
-            rows = await connection.fetch(_DEVICES_WITH, some, [cutoffs[device_id].latest for device_id in some])
-        for (device_id,) in rows:
-            for trim in (_trim_device, _trim_events):
-                try:
-                    deleted += await trim(connections, device_id, cutoffs[device_id])
-                except LogUnavailable as error:
-                    if not isinstance(error.__cause__, DamagedBlock):
-                        raise
-                    damaged = error
+    async for device_id in _devices_with_blocks(connections, cutoffs):
+        try:
+            deleted += await _trim_device(connections, device_id, cutoffs[device_id])
+            deleted += await _trim_events(connections, device_id, cutoffs[device_id])
+        except LogUnavailable as error:
+            damaged = _damage(error)
+    for device_id in sorted(coarse & cutoffs.keys()):
+        try:
+            await _trim_coarse(connections, device_id, cutoffs[device_id])
+        except LogUnavailable as error:
+            damaged = _damage(error)
     if damaged is not None:
         raise damaged
     return deleted
 
 
+def _damage(error: LogUnavailable) -> LogUnavailable:
+    """What others need not suffer from; raises anything else."""
+    if not isinstance(error.__cause__, DamagedBlock):
+        raise error
+    return error
+
+
+async def _devices_with_blocks(connections: Connections, cutoffs: Mapping[int, Cutoffs]) -> AsyncIterator[int]:
+    """Those of these devices that have something that may be too old."""
+    device_ids = list(cutoffs)
+    for first in range(0, len(device_ids), DEVICES):
+        some = device_ids[first : first + DEVICES]
+        async with connections.changing() as connection:
+            rows = await connection.fetch(_DEVICES_WITH, some, [cutoffs[device_id].latest for device_id in some])
+        for (device_id,) in rows:
+            yield device_id
+
+
+async def _devices_with_buckets(connections: Connections, plan: Plan) -> set[int]:
+    """Those that have any; from now on there is a table for them, if it is needed."""
+    async with connections.changing() as connection:
+        if plan.folds:
+            await sealing_lock(connection)
+            await coarse_table.create(connection)
+        return await coarse_table.devices_with(connection)
+
+
 async def _trim_slice(connections: Connections, part: Slice, cutoffs: Mapping[int, Cutoffs]) -> int:
     deleted = last_id = 0
-    latest = max(mine.latest for mine in cutoffs.values())
+    latest = max(mine.outright.latest for mine in cutoffs.values())
     columns = ", ".join(f"h.{column}" for column in COLUMNS.split(", "))
     sql = (
         f"SELECT {columns} FROM {part.table} h WHERE h.id > $1 AND h.observed_at < $2 AND {unsealed(part.number)}"
@@ -114,9 +157,7 @@ async def _trim_device(connections: Connections, device_id: int, cutoffs: Cutoff
                     try:
                         deleted += await _trim_block(connection, meta, cutoffs)
                     except LogUnavailable as error:
-                        if not isinstance(error.__cause__, DamagedBlock):
-                            raise
-                        damaged = error
+                        damaged = _damage(error)
         if len(metas) < BLOCKS:
             break
         since = metas[-1].end + 1
@@ -131,7 +172,7 @@ async def _with_work(connection: Any, metas: list[Meta], cutoffs: Cutoffs) -> li
 
 
 def _has_work(meta: Meta, data: bytes, cutoffs: Cutoffs) -> bool:
-    if meta.end < cutoffs.earliest:
+    if cutoffs.goes_wholly(meta.start, meta.end, meta.last_id):
         return True
     try:
         summary = decode_summary(meta.device_id, meta.start, meta.end, data)
@@ -142,12 +183,15 @@ def _has_work(meta: Meta, data: bytes, cutoffs: Cutoffs) -> bool:
 
 async def _trim_block(connection: Any, meta: Meta, cutoffs: Cutoffs) -> int:
     """Within the caller's transaction. Raises LogUnavailable for one that is damaged, and leaves it."""
-    if meta.end < cutoffs.earliest:
+    if cutoffs.goes_wholly(meta.start, meta.end, meta.last_id):
         return await blocks.remove(connection, "block", [meta])
     stretch = await read_block(connection, meta)
     kept = await asyncio.to_thread(trimmed, stretch, cutoffs)
     if kept is stretch:
         return 0
+    folded = await asyncio.to_thread(fold, stretch, cutoffs)
+    for buckets in await _with_folded(connection, meta.device_id, folded):
+        await coarse_table.put(connection, meta.device_id, buckets)
     deleted = await blocks.remove(connection, "block", [meta])
     if kept is not None:
         row = await asyncio.to_thread(block_row, kept)
@@ -156,18 +200,52 @@ async def _trim_block(connection: Any, meta: Meta, cutoffs: Cutoffs) -> int:
     return deleted
 
 
+async def _with_folded(connection: Any, device_id: int, folded: Sequence[Coarse]) -> list[CoarseRow]:
+    """The rows of buckets as they are with these; nothing is changed yet. Raises LogUnavailable for damaged ones."""
+    rows = []
+    for coarse in folded:
+        for (start, end), part in by_period(coarse).items():
+            there = await coarse_table.row_at(connection, device_id, coarse.width_ms, start)
+            if there is not None:
+                with naming_damage(device_id, start):
+                    part = united([decoded(device_id, there), part])  # noqa: PLW2901 - the part with what was there
+            data = await asyncio.to_thread(encode, device_id, part)
+            rows.append(CoarseRow(coarse.width_ms, start, end, data))
+    return rows
+
+
+async def _trim_coarse(connections: Connections, device_id: int, cutoffs: Cutoffs) -> None:
+    """Takes away buckets that are too old; no messages are in them."""
+    async with connections.changing() as connection:
+        await sealing_lock(connection)
+        for row in await coarse_table.rows_between(connection, device_id, 0, cutoffs.outright.latest):
+            with naming_damage(device_id, row.start):
+                known = decoded(device_id, row)
+            left = without_old(known, cutoffs)
+            if left is not known:
+                kept = encoded(device_id, row, left)
+                if kept is None:
+                    await coarse_table.remove(connection, device_id, row)
+                else:
+                    await coarse_table.put(connection, device_id, kept)
+
+
 async def _trim_events(connections: Connections, device_id: int, cutoffs: Cutoffs) -> int:
     deleted = 0
     async with connections.changing() as connection:
         if not await blocks.events_before(connection, device_id, 0, cutoffs.whole):
             return 0
         await sealing_lock(connection)
-        metas = await blocks.events_before(connection, device_id, 0, cutoffs.whole)
-        rows = []
-        for meta in metas:
-            if meta.end >= cutoffs.whole:
-                kept = [row for row in await read_events(connection, meta) if row.observed_at >= cutoffs.whole]
-                rows.append(event_row(kept))
+        metas, rows = [], []
+        for meta in await blocks.events_before(connection, device_id, 0, cutoffs.whole):
+            held = cutoffs.guard and cutoffs.guard.may_hold(meta.start, meta.end, meta.last_id)
+            if meta.end >= cutoffs.whole or held:
+                kept = kept_events(await read_events(connection, meta), cutoffs)
+                if len(kept) == meta.rows:
+                    continue
+                if kept:
+                    rows.append(event_row(kept))
+            metas.append(meta)
         deleted += await blocks.remove(connection, "event_block", metas)
         await blocks.insert(connection, [], rows)
         deleted -= sum(row.rows for row in rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.core.clock import SystemClock
 from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.telemetry.log import LogUnavailable
@@ -81,7 +82,7 @@ async def test_the_hub_does_it_in_a_child(
     database = Database(settings)
     log = SqliteLog(tmp_path / "another", StoppedClock())
     await log.open()
-    kept = Keeper(settings, database, log)
+    kept = Keeper(settings, database, log, SystemClock())
     try:
         assert await kept.keep() == 0
         make(owner, organization_id=home_of(owner), keep_days=10)

@@ -39,6 +39,30 @@ def test_an_owner_makes_changes_and_removes_policies(user: UserClient) -> None:
     ]  # fmt: skip
 
 
+def test_what_stays_of_readings_when_they_go(user: UserClient) -> None:
+    own = home_of(user)
+    made = make(user, organization_id=own, keep_days=30, then_keep={"bucket": "5m", "for_days": 700})
+    path = f"/retention-policies/{made['id']}"
+    assert user.get(path).json()["then_keep"] == {"bucket": "5m", "for_days": 700}
+    # Left out it stays; what is kept for ever leaves nothing to take together.
+    assert user.patch(path, json={"keep_days": 40}).json()["then_keep"] == {"bucket": "5m", "for_days": 700}
+    assert user.patch(path, json={"keep_days": 40, "then_keep": {"bucket": "1h", "for_days": None}}).json()[
+        "then_keep"
+    ] == {"bucket": "1h", "for_days": None}
+    device = register_device(user)
+    assert effective(user, device.id)["rules"][0]["then_keep"] == {"bucket": "1h", "for_days": None}
+    assert user.patch(path, json={"keep_days": 40, "then_keep": None}).json()["then_keep"] is None
+    for refused in (
+        {"keep_days": None, "then_keep": {"bucket": "1h", "for_days": 1}},
+        {"keep_days": 3, "then_keep": {"bucket": "7m", "for_days": 1}},
+        {"keep_days": 3, "then_keep": {"bucket": "1h"}},
+        {"keep_days": 3, "then_keep": {"bucket": "1h", "for_days": 0}},
+    ):
+        assert user.patch(path, json=refused).status_code == 422, refused
+    entry = next(one for one in user.get(f"/organizations/{own}/audit").json() if one["action"].endswith(".changed"))
+    assert entry["details"]["before"] == {"keep_days": 40, "then_keep": {"bucket_s": 3600, "for_days": None}}
+
+
 def test_what_counts_for_a_device(user: UserClient) -> None:
     own, device, other = home_of(user), register_device(user, type="meter"), register_device(user, type="lamp")
     assert effective(user, device.id) == {"device_id": device.id, "rules": [], "events_keep_days": None}
@@ -75,7 +99,7 @@ def test_the_hubs_policies_are_the_administrators(admin: UserClient, user: UserC
         # What counts for their devices they learn all the same.
         device = register_device(user, type="rented-thing")
         assert effective(user, device.id)["rules"] == [
-            {"policy_id": made["id"], "by": "hub", "key_pattern": None, "keep_days": 900}
+            {"policy_id": made["id"], "by": "hub", "key_pattern": None, "keep_days": 900, "then_keep": None}
         ]
     finally:
         assert admin.delete(f"/retention-policies/{made['id']}").status_code == 204
