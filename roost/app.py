@@ -38,6 +38,7 @@ from roost.bridges import endpoints as bridge_endpoints
 from roost.bridges.keeper import Bridges
 from roost.bridges.sealing import Sealing
 from roost.bridges.service import BridgeDesk
+from roost.bridges.thingsboard import thingsboard_routes
 from roost.core import logging as logs
 from roost.core import pages, problems
 from roost.core.blobs import blobs_for
@@ -175,6 +176,8 @@ def __getattr__(name: str) -> Any:
 def _add_routes(app: FastAPI) -> None:
     # First the hot ones: routes are tried in order.
     app.router.routes.extend(ingest_routes(PREFIX))
+    if app.state.settings.thingsboard_http:
+        app.router.routes.extend(thingsboard_routes(PREFIX))
     for router in (
         access_endpoints.router,
         credential_endpoints.router,

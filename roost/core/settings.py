@@ -184,6 +184,10 @@ class Settings(BaseSettings):
         default=90, ge=1, le=36_500, description="Days after which a task that has ended is forgotten."
     )
 
+    thingsboard_http: bool = Field(
+        default=False,
+        description="Whether devices may speak ThingsBoard's HTTP API, which puts their tokens into URLs.",
+    )
     bridges: bool = Field(
         default=True, description="Whether owners may connect the hub to MQTT brokers of their choice."
     )

@@ -18,8 +18,7 @@ from roost.devices.shadow.state import Shadow
 from roost.mqtt.reasons import Reason, TopicError
 from roost.tasks.rpc import completion, rpc_of
 from roost.tasks.schemas import TaskCompletion
-from roost.telemetry.decode import MESSAGE_BYTES
-from roost.telemetry.thingsboard import KIND
+from roost.telemetry.thingsboard import KIND, answer_call
 
 ROOT = "v1/devices/me/"
 ATTRIBUTES = "attributes"
@@ -30,7 +29,6 @@ FILTERS = frozenset({f"{ROOT}{ATTRIBUTES}", f"{ROOT}{ATTRIBUTES_RESPONSE}/+", RP
 """What such a device may subscribe to."""
 
 ATTRIBUTES_LEAF = f"me/{ATTRIBUTES}"
-MESSAGES_IN_FLIGHT = 100
 _LONGEST_ID = 18
 
 _decode = msgspec.json.Decoder().decode
@@ -104,18 +102,10 @@ class ThingsBoard:
             shadow = await self._shadows.get(device.device_id)
             found = attributes(shadow, _keys(document, "clientKeys"), _keys(document, "sharedKeys"))
             return Answer(f"{ROOT}{ATTRIBUTES_RESPONSE}/{said.number}", _encode(found))
-        return Answer(f"{ROOT}{RPC_RESPONSE}/{said.number}", _encode(self._asked(document)))
-
-    def _asked(self, document: dict[str, Any]) -> Any:
-        """What a device may ask the hub."""
-        method = document.get("method")
-        if method == "getSessionLimits":
-            limits: dict[str, Any] = {"maxPayloadSize": MESSAGE_BYTES, "maxInflightMessages": MESSAGES_IN_FLIGHT}
-            rate = f"{self._rate_per_minute}:60," if self._rate_per_minute else ""
-            return limits | {"rateLimits": {"telemetryMessages": rate}}
-        if method == "getCurrentTime":
-            return self._clock.now_ms()
-        return {"error": f"The hub answers getSessionLimits and getCurrentTime, not {str(method)[:80]!r}."}
+        return Answer(
+            f"{ROOT}{RPC_RESPONSE}/{said.number}",
+            _encode(answer_call(document.get("method"), self._clock.now_ms(), self._rate_per_minute)),
+        )
 
 
 def rpc_request(task: bytes) -> Answer | None:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import roost
 from roost.core import logging as logs
 from roost.core.http import PREFIX
+from roost.core.ids import redact
 from roost.telemetry.ingest import Handled
 
 # Asked every few seconds by whoever watches the hub; nobody looks for them in a trace.
@@ -63,7 +64,7 @@ class Spans:
         parent = self._propagator.extract(dict(Headers(scope=scope)))
         attributes = {
             "http.request.method": scope["method"],
-            "url.path": scope["path"],
+            "url.path": redact(scope["path"]),
             "url.scheme": scope["scheme"],
             "roost.request_id": logs.request_id.get() or "",
         }

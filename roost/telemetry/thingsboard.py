@@ -17,6 +17,7 @@ KIND = "thingsboard"
 """What such messages are called on the telemetry path."""
 
 EVENT_TYPE = "telemetry"
+MESSAGES_IN_FLIGHT = 100
 _LONGEST_NUMBER = 32
 
 _decode = msgspec.json.Decoder().decode
@@ -42,6 +43,17 @@ def decode_values(body: bytes, received_at: int) -> list[Message]:
         raise invalid("batch_size", f"A batch holds at most {BATCH_MESSAGES} messages; this one has {len(items)}.")
     messages = [_message(item, received_at) for item in items]
     return [message for message in messages if message is not None]
+
+
+def answer_call(method: Any, now_ms: int, rate_per_minute: int) -> Any:
+    """What a device learns when it asks the hub (a client-side call): its limits, or the time in ms since 1970."""
+    if method == "getSessionLimits":
+        rate = f"{rate_per_minute}:60," if rate_per_minute else ""
+        limits = {"telemetryMessages": rate}
+        return {"maxPayloadSize": MESSAGE_BYTES, "maxInflightMessages": MESSAGES_IN_FLIGHT, "rateLimits": limits}
+    if method == "getCurrentTime":
+        return now_ms
+    return {"error": f"The hub answers getSessionLimits and getCurrentTime, not {str(method)[:80]!r}."}
 
 
 def _message(item: Any, received_at: int) -> Message | None:

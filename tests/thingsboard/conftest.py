@@ -36,16 +36,19 @@ def library() -> Path:
     return folder
 
 
+def library_environment(library: Path) -> dict[str, str]:
+    """For a process with the library alone. What it misses it would install itself, into these tests' environment."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(library), "PIP_NO_INDEX": "1"}
+
+
 class ThingsBoardDevice:
     """A device in a process of its own, and what it has heard."""
 
     def __init__(self, library: Path, server: RoostServer, token: str) -> None:
         self.heard: list[list[Any]] = []
-        # What it misses it would install itself, into the environment of these tests.
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(library), "PIP_NO_INDEX": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-S", str(_PROGRAM), str(server.mqtt_port), token],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=library_environment(library),
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

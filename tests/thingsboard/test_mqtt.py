@@ -95,7 +95,7 @@ def test_a_wrong_token_opens_nothing_and_stands_in_no_log(
         answers: list[int] = []
         client = paho.Client(CallbackAPIVersion.VERSION2, "any", reconnect_on_failure=False)
         client.username_pw_set(name, password)
-        client.on_connect = lambda _c, _u, _f, reason, _p, answers=answers: answers.append(reason.value)  # type: ignore[misc]
+        client.on_connect = lambda _c, _u, _f, reason, _p, answers=answers: answers.append(reason.value)
         client.connect("127.0.0.1", server.mqtt_port)
         client.loop_start()
         wait_until(answers.__len__, what="CONNACK")
