@@ -93,10 +93,12 @@ class Smoke:
         self._device: dict[str, str] = {}
         self._code = ""
         self._device_id = 0
+        self._task_id = 0
 
     def run(self) -> None:
         """Every step in order."""
-        for step in (self._sign_in, self._join, self._pair, self._look, self._stay_out, self._send, self._clean_up):
+        before, after = (self._sign_in, self._join, self._pair, self._look, self._stay_out), (self._clean_up,)
+        for step in (*before, self._send, self._order, self._work, *after):
             step()
             if not self._owner:
                 return
@@ -181,6 +183,50 @@ class Smoke:
         with self._checks.check("Another user cannot read it (404)"):
             path = f"/devices/{self._device_id}/telemetry/recent"
             self._refused(self._http.get(path, headers=self._stranger), 403, 404)
+
+    def _order(self) -> None:
+        path = f"/devices/{self._device_id}/tasks"
+        wanted = {"type": "config.apply", "payload": {"mode": "safe"}, "execution_context_key": "default"}
+        with self._checks.check("The device says what it can do"):
+            beat = {"context_key": "default", "capabilities": {"tasks": ["io.write", "config.apply"]}, "meta": {}}
+            self._json(self._http.post("/tasks/context/heartbeat", json=beat, headers=self._device), 200)
+        with self._checks.check("The owner gives it a task"):
+            once = {**wanted, "idempotency_key": self._run}
+            self._task_id = self._json(self._http.post(path, json=once, headers=self._owner), 201)["id"]
+        with self._checks.check("The same idempotency key gives the same task (200)"):
+            again = self._json(self._http.post(path, json=once, headers=self._owner), 200)
+            _expect(again["id"] == self._task_id, f"it is another task: {again}")
+        with self._checks.check("A task of more than 16 KiB is refused (413)"):
+            large = {**wanted, "payload": {"text": "x" * LARGEST_MESSAGE_BYTES}}
+            self._refused(self._http.post(path, json=large, headers=self._owner), 413)
+        with self._checks.check("Another user cannot give it a task (404)"):
+            self._refused(self._http.post(path, json=wanted, headers=self._stranger), 403, 404)
+
+    def _work(self) -> None:
+        path, done = f"/tasks/{self._task_id}/complete", {"status": "done", "result": {"ok": True}}
+        poll = "/tasks/poll?limit=1&context_key=default"
+        with self._checks.check("The device takes the task"):
+            taken = self._json(self._http.post(poll, headers=self._device), 200)
+            _expect([task["id"] for task in taken] == [self._task_id], f"it is not the one: {taken}")
+            _expect(bool(taken[0]["lease_token"]), f"it has no lease: {taken}")
+        with self._checks.check("Nobody gets it twice"):
+            _expect(self._json(self._http.post(poll, headers=self._device), 200) == [], "it was given out again")
+        with self._checks.check("The device completes it"):
+            first = self._json(self._http.post(path, json=done, headers=self._device), 200)
+            _expect(first["status"] == "done", f"it is not done: {first}")
+        with self._checks.check("The same completion a second time gets the first answer"):
+            again = self._json(self._http.post(path, json=done, headers=self._device), 200)
+            _expect(again == first, f"it is another one: {again}")
+        with self._checks.check("Another completion of it is refused (409)"):
+            self._refused(self._http.post(path, json={"status": "failed"}, headers=self._device), 409)
+        with self._checks.check("The owner cancels a task before the device takes it"):
+            path = f"/devices/{self._device_id}/tasks"
+            made = self._json(self._http.post(path, json={"type": "io.write"}, headers=self._owner), 201)
+            self._json(self._http.post(f"{path}/{made['id']}/cancel", headers=self._owner), 200)
+            _expect(self._json(self._http.post(poll, headers=self._device), 200) == [], "it was given out all the same")
+        with self._checks.check("The owner reads what became of them"):
+            listed = self._json(self._http.get(path, params={"limit": 10}, headers=self._owner), 200)
+            _expect([task["status"] for task in listed] == ["cancelled", "done"], f"it is something else: {listed}")
 
     def _clean_up(self) -> None:
         with self._checks.check("The owner deletes the device"):

@@ -1,7 +1,11 @@
 """The queue on a real database of each kind, without a server around it, under a clock that only the test moves."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,8 @@ from roost.tasks.schemas import LeasedTask, TaskCreate
 from roost.tasks.service import Tasks, place_of
 from roost.tasks.states import Status
 from roost.tasks.upkeep import Upkeep
+from tests.conftest import DatabaseKind
+from tests.postgres_cluster import PostgresCluster
 from tests.stopped_clock import StoppedClock
 
 
@@ -75,18 +81,60 @@ class Queue:
             return [(step.status, step.detail) for step in await list_steps(session, task_id)]
 
 
-async def make_queue(database_url: str, folder: Path, device_count: int = 2) -> tuple[Queue, Sequence[Any]]:
-    """A queue, and what is to be stopped afterwards, in this order."""
+@pytest.fixture(scope="session")
+def filled_urls(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Callable[[DatabaseKind], str]:
+    """A database of each kind with all tables, for all tests: each makes devices of its own in it."""
+
+    @cache
+    def url_of(kind: DatabaseKind) -> str:
+        folder = tmp_path_factory.mktemp("tasks")
+        url = f"sqlite:///{folder / 'tasks.db'}" if kind == "sqlite" else postgres.create_database()
+
+        async def create() -> None:
+            # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
+            database = Database(Settings(database_url=url, data_dir=folder, _env_file=None))
+            async with database.engine.begin() as connection:
+                await connection.run_sync(metadata.create_all)
+            await database.dispose()
+
+        asyncio.run(create())
+        return url
+
+    return url_of
+
+
+@asynccontextmanager
+async def opened_queue(database_url: str, folder: Path, device_count: int = 2) -> AsyncIterator[Queue]:
+    """A queue on this database, with devices of its own."""
     settings = Settings(database_url=database_url, data_dir=folder, _env_file=None)
     database, clock, bus = Database(settings), StoppedClock(), Bus()
     use_key(database, "k" * 43)
-    # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    now = clock.now()
+    owner, devices = await add_devices(database, clock, device_count)
+    outbox = Outbox(database, bus, clock)
+    await outbox.start()
+    tasks, upkeep = Tasks(database, clock, bus), Upkeep(database, clock, keep_days=90)
+    queue = Queue(database, clock, bus, tasks, upkeep, owner, devices)
+    own = {device.device_id for device in devices}
+
+    def note(_subject: str, message: dict[str, Any]) -> None:
+        queue.changes.extend(change for change in message["tasks"] if change["device_id"] in own)
+
+    bus.subscribe("task.changed", note)
+    yield queue
+    await tasks.stop()
+    await outbox.stop()
+    await bus.close()
+    await database.dispose()
+
+
+async def add_devices(
+    database: Database, clock: StoppedClock, count: int
+) -> tuple[UserPrincipal, list[DeviceIdentity]]:
+    """So many devices in a new organization, and its owner."""
+    now, name = clock.now(), uuid.uuid4().hex
     times = {"created_at": now, "updated_at": now}
     async with database.write() as session:
-        organization = Organization(name="Ada", **times)
+        organization = Organization(name=name, **times)
         session.add(organization)
         await session.flush()
         home = Home(organization_id=organization.id, name="Home", **times)
@@ -94,28 +142,21 @@ async def make_queue(database_url: str, folder: Path, device_count: int = 2) -> 
         await session.flush()
         rows = [
             Device(
-                device_uid=f"dev-{number}", name=f"Device {number}", organization_id=organization.id, home_id=home.id,
-                claimed_at=now, capabilities={}, **times,
+                device_uid=f"{name}-{number}", name=f"Device {number}", organization_id=organization.id,
+                home_id=home.id, claimed_at=now, capabilities={}, **times,
             )
-            for number in range(device_count)
+            for number in range(count)
         ]  # fmt: skip
         session.add_all(rows)
-        await session.flush()
-    outbox = Outbox(database, bus, clock)
-    await outbox.start()
     owner = UserPrincipal(1, "ada@example.org", "ada", 1, (Grant("owner", organization.id),))
-    devices = [DeviceIdentity(row.id, row.device_uid, organization.id, home.id) for row in rows]
-    queue = Queue(
-        database, clock, bus, Tasks(database, clock, bus), Upkeep(database, clock, keep_days=90), owner, devices
-    )
-    bus.subscribe("task.changed", lambda _subject, message: queue.changes.extend(message["tasks"]))
-    return queue, (queue.tasks.stop, outbox.stop, bus.close, database.dispose)
+    return owner, [DeviceIdentity(row.id, row.device_uid, organization.id, home.id) for row in rows]
 
 
 @pytest.fixture
-async def queue(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Queue]:
+async def queue(
+    filled_urls: Callable[[DatabaseKind], str], database_kind: DatabaseKind, tmp_path: Path
+) -> AsyncIterator[Queue]:
     """A queue with two devices."""
-    made, endings = await make_queue(empty_database_url, tmp_path)
-    yield made
-    for end in endings:
-        await end()
+    url = await asyncio.to_thread(filled_urls, database_kind)
+    async with opened_queue(url, tmp_path) as made:
+        yield made
