@@ -28,7 +28,8 @@ def test_a_registered_device_reads_as_promised(user: UserClient) -> None:
     assert user.get(f"/devices/{created['id']}").json() == created
     assert set(created) == {
         "id", "device_uid", "name", "type", "organization_id", "home_id", "room_id", "tags", "firmware_version",
-        "capabilities", "status", "status_cause", "status_reason", "last_seen_at", "claimed_at", "created_at", "updated_at",
+        "capabilities", "status", "status_cause", "status_reason", "last_seen_at", "claimed_at", "created_at",
+        "updated_at",
     }  # fmt: skip
     assert (created["name"], created["device_uid"], created["tags"]) == ("Lamp", uid, ["a", "b"])
     assert created["home_id"] == user.get("/users/me").json()["homes"][0]["id"]
