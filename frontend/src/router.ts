@@ -46,6 +46,7 @@ export const router = createRouter({
     { path: '/assignments', name: 'assignments', component: () => import('./pages/AssignmentsPage.vue'), meta: { title: 'My assignments' } },
     { path: '/audit', name: 'audit', component: () => import('./pages/AuditPage.vue'), meta: { title: 'Audit log' } },
     { path: '/ops', name: 'overview', component: () => import('./pages/OverviewPage.vue'), meta: { title: 'Overview' } },
+    { path: '/ops/retention', name: 'retention', component: () => import('./pages/RetentionPage.vue'), meta: { title: 'Retention' } },
     { path: '/ops/houses', name: 'houses', component: () => import('./pages/HousesPage.vue'), meta: { title: 'Houses' } },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./pages/MissingPage.vue'), meta: { title: 'Not found' } },
   ],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { aboutText, daysOf, keptText } from '@/retention/words'
+import { aboutText, daysOf, keptText, thenText } from '@/retention/words'
 
 describe('how long telemetry is kept', () => {
   it('says what a policy is about', () => {
@@ -10,6 +10,11 @@ describe('how long telemetry is kept', () => {
 
   it('says for how long', () => {
     expect([null, 1, 30].map(keptText)).toEqual(['for ever', '1 day', '30 days'])
+  })
+
+  it('says what stays', () => {
+    expect(thenText({ bucket: '5m', for_days: 730 })).toBe('then buckets of 5 minutes, 730 days more')
+    expect(thenText({ bucket: '1d', for_days: null })).toBe('then buckets of 1 day, for ever')
   })
 
   it('takes whole days that the hub takes', () => {

@@ -15865,6 +15865,8 @@ export interface operations {
             query?: {
                 /** @description Of this organization only. */
                 organization_id?: number | null;
+                /** @description Only those that count for the whole hub. */
+                of_hub?: boolean;
                 /** @description At most this many items. */
                 limit?: number;
                 /** @description `X-Next-Cursor` of the page before. */

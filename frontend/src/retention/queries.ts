@@ -1,4 +1,4 @@
-/** For how long an organization keeps what its devices send. */
+/** For how long an organization, or the whole hub, keeps what devices send. */
 import { useQuery } from '@tanstack/vue-query'
 import type { Ref } from 'vue'
 import { useChange } from '@/api/changing'
@@ -11,11 +11,13 @@ export type NewPolicy = Schemas['RetentionPolicyCreate']
 
 const MOST = 500
 
-export function usePolicies(organizationId: Ref<number>) {
+/** Those of an organization; without one, those that count for the whole hub. */
+export function usePolicies(organizationId: Ref<number | null>) {
   return useQuery({
     queryKey: ['retention', organizationId],
     queryFn: async ({ signal }) => {
-      const params = { query: { organization_id: organizationId.value, limit: MOST } }
+      const whose = organizationId.value === null ? { of_hub: true } : { organization_id: organizationId.value }
+      const params = { query: { ...whose, limit: MOST } }
       return (await client.GET('/api/v1/retention-policies', { params, signal })).data ?? []
     },
   })

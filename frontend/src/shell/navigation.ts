@@ -1,5 +1,5 @@
 /** Where one can go: for the side, the drawer and the palette. What an account may not see is not offered. */
-import { Building2, ChartSpline, Gauge, HardDrive, House, Houses, ListTodo, MapPinHouse, ScrollText, UserRound, Users } from '@lucide/vue'
+import { Building2, ChartSpline, Gauge, HardDrive, Hourglass, House, Houses, ListTodo, MapPinHouse, ScrollText, UserRound, Users } from '@lucide/vue'
 import { computed, type Component } from 'vue'
 import { may, session } from '@/api/session'
 import { currentOrganization } from '@/organizations/current'
@@ -52,7 +52,7 @@ export const navigation = computed<PlaceGroup[]>(() =>
     {
       name: 'Installation',
       places: may('ops:read')
-        ? [{ to: '/ops', label: 'Overview', icon: Gauge }, { to: '/ops/houses', label: 'Houses', icon: Houses }, auditLog]
+        ? [{ to: '/ops', label: 'Overview', icon: Gauge }, { to: '/ops/houses', label: 'Houses', icon: Houses }, { to: '/ops/retention', label: 'Retention', icon: Hourglass }, auditLog]
         : [],
     },
   ].filter(({ places }) => places.length > 0),

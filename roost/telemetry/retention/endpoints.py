@@ -38,11 +38,13 @@ async def list_retention_policies(
     principal: Reader,
     session: ReadSession,
     page: Page,
+    *,
     organization_id: Annotated[RowId | None, Query(description="Of this organization only.")] = None,
+    of_hub: Annotated[bool, Query(description="Only those that count for the whole hub.")] = False,
 ) -> list[RetentionPolicyRead]:
     """Those of your organizations, by id; the whole hub's too for those whose reach is everywhere."""
     found = await list_policies(
-        session, principal, organization_id=organization_id, after_id=page.after_id, limit=page.limit + 1
+        session, principal, organization_id=organization_id, of_hub=of_hub, after_id=page.after_id, limit=page.limit + 1
     )
     return [_read(policy) for policy in page.cut(found, lambda policy: policy.id)]
 

@@ -14,7 +14,13 @@ READ, WRITE = "organization:read", "organization:write"
 
 
 async def list_policies(
-    session: AsyncSession, principal: UserPrincipal, *, organization_id: int | None, after_id: int, limit: int
+    session: AsyncSession,
+    principal: UserPrincipal,
+    *,
+    organization_id: int | None,
+    of_hub: bool,
+    after_id: int,
+    limit: int,
 ) -> Sequence[RetentionPolicy]:
     """Those of the organizations in reach, by id, and the hub's for those whose reach is everywhere."""
     query = select(RetentionPolicy).where(
@@ -22,6 +28,8 @@ async def list_policies(
     )
     if organization_id is not None:
         query = query.where(RetentionPolicy.organization_id == organization_id)
+    if of_hub:
+        query = query.where(RetentionPolicy.organization_id.is_(None))
     return (await session.scalars(query.order_by(RetentionPolicy.id).limit(limit))).all()
 
 
