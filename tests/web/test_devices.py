@@ -147,7 +147,7 @@ def test_events_and_logs_are_shown(visitor: Visitor, user: UserClient, client: h
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_text("The battery is nearly empty.")).to_be_visible()
     page.get_by_role("radio", name="Errors").click()
-    expect(page.get_by_text("Nothing at this level")).to_be_visible()
+    expect(page.get_by_text("No line like this")).to_be_visible()
 
 
 def test_ranges_and_series_are_chosen_and_kept_in_the_address(

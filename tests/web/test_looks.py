@@ -56,6 +56,31 @@ def _pages(device: RegisteredDevice) -> list[str]:
     ]
 
 
+def _work_pages(user: UserClient, device: RegisteredDevice) -> list[str]:
+    """Pages of device work, with something on each: what waits, what was done, what went wrong."""
+    home = f"/devices/{device.id}"
+    wish = {"led": True, "a_member_with_quite_a_long_name": {"inside": "x" * 80}}
+    assert user.put(f"{home}/shadow", json={"desired": wish}).is_success
+    line = {"level": "error", "message": "The pump did not start: " + "x" * 120}
+    assert user.post(f"{home}/logs", json=line, headers=_only(device.headers)).is_success
+    task = user.post(
+        f"{home}/tasks", json={"type": "config.apply.of.something.long", "payload": {"a": "x" * 80}}
+    ).json()
+    leased = user.post("/tasks/poll", headers=_only(device.headers)).json()[0]
+    told = {"percent": 40, "note": "Half way", "lease_token": leased["lease_token"]}
+    assert user.post(f"/tasks/{task['id']}/progress", json=told, headers=_only(device.headers)).is_success
+    bulk = user.post("/tasks/bulk", json={"type": "ping", "devices": {"tag": "garden"}}).json()["id"]
+    return [
+        f"{home}/shadow",
+        f"{home}/health",
+        f"{home}/tasks",
+        "/tasks",
+        "/tasks?show=bulk",
+        f"/tasks/{task['id']}",
+        f"/tasks/bulk/{bulk}",
+    ]
+
+
 def _shared_pages(user: UserClient) -> list[str]:
     """Pages about organizations and homes, with something on each: a room, a resident, a second organization."""
     organization = user.get("/organizations").json()[0]["id"]
@@ -90,7 +115,7 @@ def test_no_page_is_wider_than_a_phone(
         visitor.goto(path)
         _assert_fits(page)
     visitor.sign_in(user.email, user.password)
-    for path in (*_shared_pages(user), *_pages(telling_device)):
+    for path in (*_shared_pages(user), *_pages(telling_device), *_work_pages(user, telling_device)):
         _open(visitor, path)
         _assert_fits(page)
     page.get_by_role("button", name="Open the navigation").tap()
@@ -118,7 +143,7 @@ def test_every_page_is_accessible_in_the_light_and_in_the_dark(
         visitor.goto(path)
         _assert_accessible(page, path)
     visitor.sign_in(user.email, user.password)
-    for path in (*_shared_pages(user), *_pages(telling_device)):
+    for path in (*_shared_pages(user), *_pages(telling_device), *_work_pages(user, telling_device)):
         _open(visitor, path)
         _assert_accessible(page, path)
     visitor.goto("/devices")
