@@ -1,0 +1,4 @@
+#ifndef STREAM_H
+#define STREAM_H
+class Stream {};
+#endif
