@@ -34,6 +34,7 @@ from roost.devices.schemas import (
     StatusOut,
     WhoAmI,
 )
+from roost.devices.shadow.service import Shadows
 
 router = APIRouter(tags=["devices"])
 
@@ -97,6 +98,7 @@ async def send_heartbeat(
     state = request.app.state
     presence: Presence = state.presence
     work: PendingWork = state.pending_work
+    shadows: Shadows = state.shadows
     device = await ensure_visible(state.database, caller, device_id)
     if isinstance(caller, UserPrincipal):
         if not caller.can(WRITE, device.organization_id, device.home_id):
@@ -118,7 +120,7 @@ async def send_heartbeat(
         status=view.status,
         last_seen_at=view.last_seen_at,
         server_time=state.clock.now(),
-        pending=await work.pending(device_id),
+        pending={**await work.pending(device_id), **await shadows.pending(device_id)},
     )
 
 

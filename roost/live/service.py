@@ -120,6 +120,8 @@ class Live:
                 self._tasks.offer(event["device_id"], event["organization_id"], event["home_id"], build)
 
     async def _on_logs_written(self, _subject: str, event: dict[str, Any]) -> None:
+        if not self._logs:
+            return
         wanted = [line_id for line_id, device_id in event["lines"] if self._logs.might_want(device_id)]
         if not wanted:
             return

@@ -57,6 +57,11 @@ class Shadows:
         async with self._database.read() as session:
             return await find_shadow(session, device_id)
 
+    async def pending(self, device_id: int) -> dict[str, int]:
+        """`{"shadow": n}` when n members of what is desired are not so yet: for devices that only ask now and then."""
+        left = len((await self.get(device_id)).delta)
+        return {"shadow": left} if left else {}
+
     async def report(self, device: DeviceIdentity, wish: Wish) -> Shadow:
         """The device says how it is. On disk when this returns.
 

@@ -21,10 +21,13 @@ def test_a_device_does_what_is_desired(client: httpx2.Client, user: UserClient, 
     wish = {"interval_s": 60, "net": {"ssid": "Attic", "dhcp": True}}
     assert _shadow(user.put(path, json={"desired": wish})) == (wish, 1, {}, 0, wish)
     assert _shadow(client.get(path, headers=device.headers))[4] == wish
+    beat = f"/devices/{device.id}/heartbeat"
+    assert client.post(beat, headers=device.headers).json()["pending"]["shadow"] == 2
     said = {"interval_s": 60, "uptime_s": 5}
     after = client.patch(path, json={"reported": said}, headers=device.headers)
     assert _shadow(after) == (wish, 1, said, 1, {"net": wish["net"]})
     client.patch(path, json={"reported": {"net": wish["net"], "uptime_s": None}}, headers=device.headers)
+    assert "shadow" not in client.post(beat, headers=device.headers).json()["pending"]
     last = user.get(path).json()
     assert (last["reported"], last["delta"], last["delta_version"]) == (wish, {}, 3)
     assert last["desired_at"].endswith("Z")
