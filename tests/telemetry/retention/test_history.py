@@ -24,6 +24,7 @@ from roost.telemetry.analysis.analyst import Analyst
 from roost.telemetry.blocks import planning
 from roost.telemetry.blocks.sealing import seal_folder
 from roost.telemetry.buckets import FixedBuckets
+from roost.telemetry.frames import Frame
 from roost.telemetry.log import ArchiveUnavailable, Log
 from roost.telemetry.messages import Message, Reading
 from roost.telemetry.postgres import appending, sealing
@@ -375,3 +376,63 @@ async def test_nothing_goes_before_it_is_in_the_archive(world: World) -> None:
     await world.archive.write_due()
     await world.keep()
     assert await world.buckets(Span(), DAY_MS, SUMMARISED) == world.expected(Span(), DAY_MS, ())
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("world", [False], indirect=True)
+@pytest.mark.parametrize("first", [False, True])
+async def test_what_goes_while_it_is_read_is_counted_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    """Retention runs between the looks at the buckets and at the log, of a device that it has run for before."""
+    await folded(world)
+    await world.send(random.Random(5), 3)
+    world.clock.ms += 50 * DAY_MS
+    await world.send(random.Random(6), 100, 40)
+    await world.seal()
+    hot = history._Older._hot
+    runs = 0
+
+    async def meanwhile(self: history._Older, since: int, until: int) -> Any:
+        nonlocal runs
+        runs += 1
+        if first and runs == 1:
+            await world.keep()
+        found = await hot(self, since, until)
+        if not first and runs == 1:
+            await world.keep()
+        return found
+
+    half_hours = {
+        (device_id, "temp_c", (world.clock.ms - 110 * DAY_MS) // HOUR_MS * HOUR_MS + n * HOUR_MS // 2, float(n))
+        for device_id in DEVICES
+        for n in range(96)
+    }
+    monkeypatch.setattr(history._Older, "_hot", meanwhile)
+    found = await world.buckets(Span(), DAY_MS, SUMMARISED, ("temp_c",))
+    world.sent |= half_hours
+    assert found == world.expected(Span(), DAY_MS, ("temp_c",))
+    assert runs > 2, "Nothing was read again."
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("world", [True], indirect=True)
+async def test_who_reads_slowly_sees_the_horizon_pass_by(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes behind the piece that is being taken is read from the archive."""
+    monkeypatch.setattr("roost.telemetry.blocks.reads.FRAME_ROWS", 16)
+    for day in range(12):
+        world.clock.ms += 5 * DAY_MS
+        await world.send(random.Random(day), 5, 20)
+    await world.seal()
+    await world.archive.write_due()
+    times: list[int] = []
+    async for piece in world.history.pieces(1, 0, 2**62):
+        assert isinstance(piece, Frame)
+        if not times:
+            await world.keep()
+            world.clock.ms += 60 * DAY_MS
+            await world.archive.write_due()
+            await world.keep()
+        times += piece.times.tolist()
+    assert sorted(set(times)) == sorted({at for device_id, _, at, _ in world.sent if device_id == 1})
+    assert times == sorted(times)

@@ -12,7 +12,7 @@ from roost.core.clock import SystemClock
 from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.telemetry.log import LogUnavailable
-from roost.telemetry.retention import keeper
+from roost.telemetry.retention import carrying, keeper
 from roost.telemetry.retention.keeper import Keeper
 from roost.telemetry.sqlite_log import SqliteLog
 from tests.conftest import DatabaseKind, FreshServer, RegisteredDevice, UserClient, register_device, register_user
@@ -92,7 +92,23 @@ async def test_the_hub_does_it_in_a_child(
                 await kept.keep()
         assert count(owner, device) == {"temp": 40}
         assert await kept.keep() == 30
+        # What goes into buckets goes once it is sealed; that there may be some is said from now on.
+        meter = register_device(owner, type="meter")
+        bring(owner, meter, temp=20)
+        make(
+            owner, organization_id=home_of(owner), device_type="meter", keep_days=10,
+            then_keep={"bucket": "1h", "for_days": None},
+        )  # fmt: skip
+        monkeypatch.setattr(carrying, "TOLD_S", 0)
+        assert await kept.keep() == 0
     finally:
         await log.close()
         await database.dispose()
     assert count(owner, device) == {"temp": 10}
+    assert count(owner, meter) == {"temp": 40}
+    for query in ("bucket=1d", "points=100", "limit=10"):
+        answer = owner.get(f"/devices/{meter.id}/readings?from=2020-01-01T00:00:00Z&{query}")
+        assert (answer.status_code, len(answer.json())) == (200, 10 if query == "limit=10" else 40)
+        before = datetime.fromisoformat(answer.headers["x-buckets-before"])
+        assert timedelta(days=10) < datetime.now(UTC) - before < timedelta(days=11)
+        assert "x-buckets-before" not in owner.get(f"/devices/{device.id}/readings?{query}").headers
