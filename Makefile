@@ -58,7 +58,7 @@ setup: .venv/.synced-dev web test-tools ## Prepare everything for developing: Py
 web: roost/webapp/index.html ## Build the web app into roost/webapp
 
 .PHONY: test-tools
-test-tools: ## See to it that Chromium, Mosquitto and pgbouncer are there
+test-tools: ## See to it that Chromium, Mosquitto, pgbouncer and a C++ compiler are there
 	@.ci/test-tools
 
 .PHONY: hooks
