@@ -59,9 +59,10 @@ async def test_what_was_looked_up_late_does_not_overtake(endpoint: Endpoint) -> 
     await _subscribe(device, "devices/me/shadow/delta")
     endpoint.server.tell_device(7, LEAF, b"new")
     endpoint.feed.gate.set()
-    await device.send(wire.PING)
     assert (await device.receive()).message(4)[1] == b"new"
-    assert (await device.receive()).kind == 13
+    for _ in range(2):
+        await device.send(wire.PING)
+        assert (await device.receive()).kind == 13
 
 
 async def test_a_client_may_do_without_what_waits(endpoint: Endpoint) -> None:
