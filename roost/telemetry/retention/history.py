@@ -47,7 +47,8 @@ class History:
     async def folded_before(self, device_ids: Iterable[int], since: int, keys: Sequence[str] = ()) -> int | None:
         """Up to when (ms) some of what these devices sent from `since` on may be there as buckets only."""
         known = await self._horizons.of(device_ids)
-        latest = max((one.horizon.of(keys, folded=True) for one in known.values()), default=since)
+        some = (one.horizon for one in known.values() if one.horizon.sets)  # hardly any device of many has one
+        latest = max((horizon.of(keys, folded=True) for horizon in some), default=since)
         return latest if latest > since else None
 
     async def pieces(
@@ -84,7 +85,11 @@ class History:
     ) -> "AsyncGenerator[list[Frame | Summary], None]":  # fmt: skip
         """See `Log.batches`. What is known when it begins has to do: nothing goes before a question has its answer."""
         known = await self._horizons.of(device_ids)
-        older = {device_id for device_id, one in known.items() if since < min(self._needed_until(one, keys), until)}
+        older = {
+            device_id
+            for device_id, one in known.items()
+            if one.horizon.sets and since < min(self._needed_until(one, keys), until)
+        }
         for alone, some in groupby(device_ids, key=older.__contains__):
             if alone:
                 for device_id in some:
