@@ -15,6 +15,8 @@ from roost.telemetry.blocks.events import decode_events
 from roost.telemetry.blocks.file import Meta
 from roost.telemetry.blocks.summaries import decode_summary, summarise
 from roost.telemetry.log import Row
+from roost.telemetry.retention import coarse_file
+from roost.telemetry.retention.coarse import damage_of
 
 CHUNK = 500
 
@@ -60,6 +62,8 @@ def _block_sizes(blocks: apsw.Connection) -> Iterator[Size]:
     yield Size("blocks: columns", int(plain), int(points), pages.pop("block_data"))
     yield Size("blocks: summaries, indexes", 0, None, sum(pages.pop(name) for name in _SUMMARIES))
     yield Size("blocks: events", int(events), None, sum(pages.pop(name) for name in _EVENTS))
+    if "coarse" in pages:
+        yield Size("buckets", 0, None, pages.pop("coarse"))
     free = int(blocks.pragma("freelist_count")) * int(blocks.pragma("page_size"))
     yield Size("blocks: free and other pages", 0, None, sum(pages.values()) + free)
 
@@ -83,6 +87,11 @@ def damages(folder: Path) -> Iterator[str]:
                         what = "Block" if table == "block" else "Block of events"
                         span = f"{rfc3339_from_ms(meta.start)} to {rfc3339_from_ms(meta.end)}"
                         yield f"{what} {meta.id} of device {meta.device_id}, {span}: {problem}"
+        for device_id in sorted(coarse_file.devices_with(blocks)):
+            for row in coarse_file.rows_between(blocks, device_id, 0, file.FOREVER):
+                problem = damage_of(device_id, row)
+                if problem:
+                    yield problem
 
 
 def _damages_of_file(path: Path) -> Iterator[str]:

@@ -13,10 +13,12 @@ from roost.telemetry.blocks.inspection import Size
 from roost.telemetry.blocks.sealing import Sealed
 from roost.telemetry.blocks.summaries import decode_summary, summarise
 from roost.telemetry.postgres import blocks, head
-from roost.telemetry.postgres.blocks import TABLES, Meta, Table, month_table
+from roost.telemetry.postgres.blocks import FOREVER, TABLES, Meta, Table, month_table
 from roost.telemetry.postgres.connections import Connections
 from roost.telemetry.postgres.schema import SIZE
 from roost.telemetry.postgres.sealing import seal
+from roost.telemetry.retention import coarse_table
+from roost.telemetry.retention.coarse import damage_of
 
 # Nobody waits for an answer, and a table of the version before may be large.
 TIMEOUT_S = 3600
@@ -47,6 +49,8 @@ async def list_sizes(database_url: str) -> list[Size]:
             found.append(Size(name, messages, None, await _bytes_of(connection, name)))
         for month in await blocks.list_months(connection):
             found += [await _month_size(connection, table, month.number) for table in TABLES]
+        if await coarse_table.is_there(connection):
+            found.append(Size("buckets", 0, None, await _bytes_of(connection, "telemetry.coarse")))
         rest = await connection.fetchval(SIZE) - sum(size.bytes for size in found)
         return [*found, Size("other tables", 0, None, rest)]
 
@@ -89,7 +93,22 @@ async def tell_damages(database_url: str, told: Callable[[str], None]) -> bool:
                 if len(metas) < CHUNK:
                     break
                 last = metas[-1]
+        async for sentence in _damaged_buckets(connections):
+            damaged = True
+            told(sentence)
     return damaged
+
+
+async def _damaged_buckets(connections: Connections) -> AsyncIterator[str]:
+    async with connections.snapshot() as connection:
+        device_ids = sorted(await coarse_table.devices_with(connection))
+    for device_id in device_ids:
+        async with connections.snapshot() as connection:
+            rows = await coarse_table.rows_between(connection, device_id, 0, FOREVER)
+        for row in rows:
+            sentence = damage_of(device_id, row)
+            if sentence:
+                yield sentence
 
 
 def _problem(meta: Meta, data: bytes, summary: bytes | None) -> str | None:

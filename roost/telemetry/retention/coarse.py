@@ -143,6 +143,20 @@ def naming_damage(device_id: int, start: int) -> Iterator[None]:
         raise LogUnavailable(f"The buckets of device {device_id} from {moment} cannot be read: {error}") from error
 
 
+def damage_of(device_id: int, row: CoarseRow) -> str | None:
+    """What is wrong with a row as it is stored, as a sentence that names it; None if nothing is."""
+    try:
+        starts = [partials.starts for partials in decoded(device_id, row).series.values()]
+        outside = any((found < row.start).any() or (found >= row.end).any() for found in starts)
+        problem = "They say something else than their place in the table." if outside else None
+    except DamagedBlock as error:
+        problem = str(error)
+    except (ValueError, TypeError, KeyError) as error:
+        problem = f"They cannot be read: {error}."
+    span = f"{rfc3339_from_ms(row.start)} to {rfc3339_from_ms(row.end)}"
+    return problem and f"Buckets of {row.width_ms // 1000} s of device {device_id}, {span}: {problem}"
+
+
 def _chosen(coarse: Coarse, kept: Mapping[str, Mask]) -> Coarse:
     series = {key: part(coarse.series[key], mask) for key, mask in kept.items() if mask.any()}
     return coarse._replace(series=series, units={key: unit for key, unit in coarse.units.items() if key in series})

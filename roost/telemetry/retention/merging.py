@@ -55,6 +55,7 @@ def merged(
     raw = _Raw(device_id, hot, archived)
     found: dict[tuple[int, int, int], dict[str, ColumnSummary]] = {}
     series: set[str] = set()
+    every = raw.keys
 
     def inside(start: int, end: int) -> bool:
         return whole is not None and since <= start and end < until and whole(start, end)
@@ -62,7 +63,9 @@ def merged(
     for one in coarse:
         for key, start, end, held in _taken(raw, one, inside):
             # What nobody asked to be summed up is in its place among the readings of all series.
-            series |= {key} if inside(start, end) else raw.keys | {key}
+            series.add(key)
+            if not inside(start, end):
+                series |= every
             found.setdefault((start, end, one.width_ms), {})[key] = held
     yield from raw.frames(lambda key: key not in series, since, until)
     mixed = any(raw.frames(series.__contains__, since, until))

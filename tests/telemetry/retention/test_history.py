@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from roost.migrations.tables import metadata
 from roost.telemetry import sqlite_log
 from roost.telemetry.aggregates import SUMMARISED
 from roost.telemetry.analysis.analyst import Analyst
-from roost.telemetry.blocks import planning
+from roost.telemetry.blocks import file, planning
+from roost.telemetry.blocks.inspection import damages
 from roost.telemetry.blocks.sealing import seal_folder
 from roost.telemetry.buckets import FixedBuckets
 from roost.telemetry.frames import Frame
-from roost.telemetry.log import ArchiveUnavailable, Log
+from roost.telemetry.log import ArchiveUnavailable, Log, LogUnavailable
 from roost.telemetry.messages import Message, Reading
 from roost.telemetry.postgres import appending, sealing
 from roost.telemetry.postgres.connections import Connections
+from roost.telemetry.postgres.upkeep import tell_damages
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.queries import TelemetryStore
 from roost.telemetry.questions import BucketQuestion
@@ -327,6 +330,45 @@ async def folded(world: World) -> None:
     await world.seal()
     await world.keep()
     assert await world.log.between(1, 0, start + 2 * DAY_MS, 500) == []
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("world", [False], indirect=True)
+async def test_damaged_buckets_are_found_and_said(world: World) -> None:
+    await folded(world)
+    assert await damaged(world, hurt=False) == []
+    (sentence,) = await damaged(world, hurt=True)
+    assert sentence.startswith("Buckets of 3600 s of device 1, ")
+    with pytest.raises(LogUnavailable, match="device 1"):
+        await world.buckets(Span(), DAY_MS, ("avg",))
+    # What would go into them stays where it is; that of others goes.
+    world.clock.ms += 50 * DAY_MS
+    await world.send(random.Random(1), 1, 40)
+    world.clock.ms += 46 * DAY_MS
+    await world.seal()
+    old = world.clock.ms - 60 * DAY_MS
+    with pytest.raises(LogUnavailable, match="device 1"):
+        await world.keep()
+    assert await world.log.between(2, 0, old, 100) == []
+
+
+async def damaged(world: World, *, hurt: bool) -> list[str]:
+    """What `roost telemetry verify` says of the store, of which a byte of device 1's buckets may have flipped."""
+    if isinstance(world.log, SqliteLog):
+        blocks = file.connect(world.settings.data_dir / "telemetry")
+        assert blocks is not None
+        with closing(blocks):
+            if hurt:
+                blocks.execute("UPDATE coarse SET data = CAST(substr(data, 1, 40) AS BLOB) WHERE device_id = 1")
+        return list(damages(world.settings.data_dir / "telemetry"))
+    if hurt:
+        connections = Connections(world.settings.database_url, world.clock)
+        async with connections.changing() as connection:
+            await connection.execute("UPDATE telemetry.coarse SET data = substr(data, 1, 40) WHERE device_id = 1")
+        await connections.close()
+    told: list[str] = []
+    await tell_damages(world.settings.database_url, told.append)
+    return told
 
 
 async def newest(world: World, device_id: int) -> list[Reading]:
