@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, history, many
+from benchmarks import cases, history, many, tasks
 from benchmarks.machine import describe_machine
 from benchmarks.peers.comparison import measure_peers
 from benchmarks.report import write_report
@@ -37,6 +37,9 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
     "sustained, 1,000 connections, window 10": partial(measure_sustained, connections=1_000, window=10),
     "peers": measure_peers,
+    "tasks, poll and complete": tasks.measure_cycles,
+    "tasks, from order to device": tasks.measure_way,
+    "tasks, one for 10,000 connected devices": partial(tasks.measure_fleet, connections=10_000),
     "live latency": partial(cases.measure_live_latency, connections=1_000),
 }
 

@@ -5,7 +5,7 @@ On PostgreSQL the rows are locked as they are chosen, those of others skipped; S
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from roost.devices.models import Device
-from roost.tasks.messages import Place, changed, tell_changed
-from roost.tasks.models import Task, TaskContext, TaskStep
+from roost.tasks.messages import Place
+from roost.tasks.models import Task, TaskContext
+from roost.tasks.record import Record
 from roost.tasks.schemas import LeasedTask
 from roost.tasks.states import Status, after_lost_lease, check_transition
 
@@ -39,16 +40,17 @@ class Poll:
     via: str
 
 
-_Alike = tuple[str, tuple[str, ...] | None, int, int, str]
+_Kind = tuple[str, tuple[str, ...] | None, int, int, str]
 
 
 async def lease(session: AsyncSession, polls: Sequence[Poll], now: datetime) -> list[list[LeasedTask]]:
     """What each poll gets, most urgent first; nobody else gets it for the length of the lease."""
+    record = Record(now)
     places = {poll.device_id: poll.place for poll in polls if poll.place is not None}
     unknown = {poll.device_id for poll in polls} - places.keys()
     if unknown:
         places |= await places_of(session, unknown)
-    events = await take_back(session, now, places)
+    await take_back(session, record, places)
     types = await _types(session, polls)
     answers: list[list[LeasedTask]] = [[] for _ in polls]
     left = list(enumerate(polls))
@@ -58,22 +60,27 @@ async def lease(session: AsyncSession, polls: Sequence[Poll], now: datetime) -> 
         for number, poll in left:
             first.setdefault(poll.device_id, (number, poll))
         left = [entry for entry in left if first[entry[1].device_id] != entry]
-        alike: dict[_Alike, list[tuple[int, Poll]]] = {}
-        for number, poll in first.values():
-            takes = types.get((poll.device_id, poll.context_key))
-            key = (poll.context_key, None if takes is None else tuple(takes), poll.limit, poll.lease_s, poll.via)
-            alike.setdefault(key, []).append((number, poll))
-        for (context_key, able, limit, _, _), entries in alike.items():
-            device_ids = [poll.device_id for _, poll in entries]
-            found = await _lock_waiting(session, device_ids, takeable(now, context_key, able), limit)
+        for (context_key, able, limit, _, _), entries in _alike(first.values(), types).items():
             asked = {poll.device_id: (number, poll) for number, poll in entries}
-            for task in found:
+            for task in await _lock_waiting(session, list(asked), takeable(now, context_key, able), limit):
                 number, poll = asked[task.device_id]
-                answers[number].append(_hand_out(session, task, poll, now))
-                events.append(changed(task, places[task.device_id], now))
+                answers[number].append(_hand_out(record, task, poll))
+                record.tell(task, places[task.device_id])
             await session.flush()
-    tell_changed(session, events)
+    await record.write(session)
     return answers
+
+
+def _alike(
+    polls: Iterable[tuple[int, Poll]], types: dict[tuple[int, str], list[str] | None]
+) -> dict[_Kind, list[tuple[int, Poll]]]:
+    """Polls that one question answers."""
+    alike: dict[_Kind, list[tuple[int, Poll]]] = {}
+    for number, poll in polls:
+        takes = types.get((poll.device_id, poll.context_key))
+        kind = (poll.context_key, None if takes is None else tuple(takes), poll.limit, poll.lease_s, poll.via)
+        alike.setdefault(kind, []).append((number, poll))
+    return alike
 
 
 def takeable(now: datetime, context_key: str, types: Collection[str] | None) -> ColumnElement[bool]:
@@ -85,37 +92,27 @@ def takeable(now: datetime, context_key: str, types: Collection[str] | None) -> 
     return wanted
 
 
-async def anything(session: AsyncSession, poll: Poll, now: datetime) -> bool:
-    """Whether the poll would get something, as far as can be seen without a lock."""
-    able = (await _types(session, [poll])).get((poll.device_id, poll.context_key))
-    lost = (Task.status == LEASED) & (Task.lease_expires_at <= now)
-    for wanted in (takeable(now, poll.context_key, able), lost):
-        query = select(Task.id).where(Task.device_id == poll.device_id, wanted).limit(1)
-        if await session.scalar(query) is not None:
-            return True
-    return False
-
-
 async def take_back(
-    session: AsyncSession, now: datetime, places: dict[int, Place] | None = None, *, limit: int = 1000
-) -> list[dict[str, Any]]:
-    """Put back what these devices (None: any; then `places` are looked up) lost the lease of; what is to be told."""
-    query = select(Task).where(Task.status == LEASED, Task.lease_expires_at <= now)
+    session: AsyncSession, record: Record, places: dict[int, Place] | None = None, *, limit: int = 1000
+) -> None:
+    """Put back what these devices have lost the lease of; without `places`, whatever device."""
+    query = select(Task).where(Task.status == LEASED, Task.lease_expires_at <= record.now)
     if places is not None:
         query = query.where(Task.device_id.in_(places))
     query = query.order_by(Task.id).limit(limit).with_for_update(skip_locked=True)
     lost = (await session.scalars(query)).all()
-    if lost and places is None:
+    if not lost:
+        return
+    if places is None:
         places = await places_of(session, [task.device_id for task in lost])
-    events = []
     for task in lost:
-        _take_back(session, task, now)
-        events.append(changed(task, (places or {})[task.device_id], now))
+        _take_back(record, task)
+        record.tell(task, places[task.device_id])
     await session.flush()
-    return events
 
 
-def _take_back(session: AsyncSession, task: Task, now: datetime) -> None:
+def _take_back(record: Record, task: Task) -> None:
+    now = record.now
     status = after_lost_lease(task.attempts, task.max_attempts, task.expires_at, now)
     check_transition(task.status, status)
     heard = f"Nothing was heard for {task.lease_s} s after attempt {task.attempts}"
@@ -130,18 +127,18 @@ def _take_back(session: AsyncSession, task: Task, now: datetime) -> None:
         task.available_at = now
     else:
         task.ended_at = now
-    session.add(TaskStep(task_id=task.id, at=now, status=status, attempt=task.attempts, detail=said[status]))
+    record.step(task, said[status])
 
 
-def _hand_out(session: AsyncSession, task: Task, poll: Poll, now: datetime) -> LeasedTask:
+def _hand_out(record: Record, task: Task, poll: Poll) -> LeasedTask:
+    now = record.now
     check_transition(task.status, "leased")
     task.status, task.attempts, task.updated_at = "leased", task.attempts + 1, now
     task.lease_token = secrets.token_urlsafe(_TOKEN_BYTES)
     task.lease_s, task.lease_expires_at = poll.lease_s, now + timedelta(seconds=poll.lease_s)
     task.leased_by, task.leased_via, task.reason = poll.context_key, poll.via, None
     task.progress_percent = task.progress_note = task.progress_at = None
-    detail = f"Taken by context {poll.context_key} over {poll.via.upper()} for {poll.lease_s} s."
-    session.add(TaskStep(task_id=task.id, at=now, status="leased", attempt=task.attempts, detail=detail))
+    record.step(task, f"Taken by context {poll.context_key} over {poll.via.upper()} for {poll.lease_s} s.")
     return as_leased(task)
 
 
@@ -190,12 +187,12 @@ async def _lock_waiting(
     session: AsyncSession, device_ids: Sequence[int], wanted: ColumnElement[bool], limit: int
 ) -> Sequence[Task]:
     """At most `limit` tasks of each device, most urgent first."""
-    chosen = select(Task.id).where(wanted).order_by(Task.rank, Task.id).limit(limit)
-    postgresql = session.get_bind().dialect.name == "postgresql"
-    query: Select[Any]
     if len(device_ids) == 1:
-        query = chosen.where(Task.device_id == device_ids[0]).with_for_update(skip_locked=True)
-    elif postgresql:
+        own = select(Task).where(Task.device_id == device_ids[0], wanted).order_by(Task.rank, Task.id).limit(limit)
+        return (await session.scalars(own.with_for_update(skip_locked=True))).all()
+    chosen = select(Task.id).where(wanted).order_by(Task.rank, Task.id).limit(limit)
+    query: Select[Any]
+    if session.get_bind().dialect.name == "postgresql":
         devices = func.unnest(cast(device_ids, ARRAY(BigInteger))).table_valued("id", name="asked").render_derived()
         of_one = chosen.where(Task.device_id == devices.c.id).with_for_update(skip_locked=True).lateral()
         query = select(of_one.c.id).select_from(devices).join(of_one, true())

@@ -14,7 +14,8 @@ from roost.core.errors import Conflict, Forbidden, Invalid
 from roost.devices.repository import DeviceFilter, get_device, list_device_places
 from roost.tasks.leasing import QUEUED, places_of
 from roost.tasks.messages import Place, changed, tell_changed, tell_due
-from roost.tasks.models import Task, TaskBulk, TaskStep
+from roost.tasks.models import Task, TaskBulk
+from roost.tasks.record import Record
 from roost.tasks.repository import READ, WRITE, get_bulk, get_task, list_open_of_bulk
 from roost.tasks.schemas import BulkCreate, TaskCreate, TaskOptions, check_size
 from roost.tasks.states import ENDED, check_transition
@@ -81,10 +82,11 @@ async def cancel(session: AsyncSession, principal: UserPrincipal, device_id: int
         raise Forbidden(f"You may look at task {task_id}, but not cancel it.", code="missing_scope")
     if task.status in ENDED:
         raise Conflict(f"Task {task_id} has ended: it is {task.status}.", code="task_ended")
-    _cancel(session, task, principal, now)
+    cancelling = Record(now)
+    _cancel(cancelling, task, place, principal)
+    await cancelling.write(session)
     details: dict[str, object] = {"task_type": task.type, "device_id": device_id}
     _record(session, principal, _Deed(CANCELLED, place, "task", task.id, details))
-    tell_changed(session, [changed(task, place, now)])
     return task
 
 
@@ -148,12 +150,12 @@ async def cancel_bulk(session: AsyncSession, principal: UserPrincipal, bulk_id: 
         some = select(Task).where(Task.id.in_(task_ids[start : start + _AT_ONCE])).order_by(Task.id)
         tasks = [task for task in await session.scalars(some.with_for_update()) if task.status not in ENDED]
         places = await places_of(session, [task.device_id for task in tasks])
+        cancelling = Record(now)
         for task in tasks:
-            _cancel(session, task, principal, now)
+            _cancel(cancelling, task, places[task.device_id], principal)
             owner = places[task.device_id].organization_id or 0
             organizations[owner] = organizations.get(owner, 0) + 1
-        await session.flush()
-        tell_changed(session, [changed(task, places[task.device_id], now) for task in tasks])
+        await cancelling.write(session)
     for organization_id, count in sorted(organizations.items()):
         details: dict[str, object] = {"task_type": bulk.type, "devices": count}
         _record(session, principal, _Deed(BULK_CANCELLED, Place(organization_id, None), "bulk", bulk_id, details))
@@ -184,12 +186,13 @@ async def _full(session: AsyncSession, device_ids: Collection[int]) -> set[int]:
     return set(await session.scalars(query))
 
 
-def _cancel(session: AsyncSession, task: Task, principal: UserPrincipal, now: datetime) -> None:
+def _cancel(record: Record, task: Task, place: Place, principal: UserPrincipal) -> None:
     check_transition(task.status, "cancelled")
     reason = f"Cancelled by {principal.email}."
-    task.status, task.reason, task.updated_at, task.ended_at = "cancelled", reason, now, now
+    task.status, task.reason, task.updated_at, task.ended_at = "cancelled", reason, record.now, record.now
     task.lease_token = task.lease_expires_at = None
-    session.add(TaskStep(task_id=task.id, at=now, status="cancelled", attempt=task.attempts, detail=reason))
+    record.step(task, reason)
+    record.tell(task, place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from roost.core.errors import Conflict, NotFound, RoostError
-from roost.tasks.messages import Place, changed, tell_changed
+from roost.tasks.messages import Place
 from roost.tasks.models import Task, TaskStep
+from roost.tasks.record import Record
 from roost.tasks.schemas import LeaseHeld, TaskCompleted
 from roost.tasks.states import ENDED, after_failure, back_off, check_transition, clamped_lease_s
 
@@ -61,11 +63,13 @@ Answer = TaskCompleted | LeaseHeld
 
 async def take(session: AsyncSession, reports: Sequence[Report], now: datetime) -> list[Answer | RoostError]:
     """An answer for each report, in order: the second of two equal ones finds the first one done."""
-    wanted = select(Task).where(Task.id.in_({report.task_id for report in reports}))
+    record = Record(now)
+    wanted = select(Task).where(Task.id.in_({report.task_id for report in reports})).options(defer(Task.payload))
     locked = await session.scalars(wanted.order_by(Task.id).with_for_update())
     tasks = {task.id: task for task in locked}
     answers: list[Answer | RoostError] = []
-    events = []
+    # What was answered in this very group, and is not in the database yet.
+    said_now: dict[tuple[int, str], TaskCompleted] = {}
     for report in reports:
         task = tasks.get(report.task_id)
         if task is None or task.device_id != report.device_id:
@@ -73,13 +77,16 @@ async def take(session: AsyncSession, reports: Sequence[Report], now: datetime) 
             continue
         refusal = _refusal(task, report, now)
         if refusal is not None:
-            known = await _answered_before(session, report)
+            known = said_now.get((report.task_id, digest_of(report))) or await _answered_before(session, report)
             answers.append(known or refusal)
             continue
-        answers.append(_note(session, task, report, now))
+        answer = _note(record, task, report)
+        answers.append(answer)
+        if isinstance(answer, TaskCompleted):
+            said_now[report.task_id, digest_of(report)] = answer
         if not isinstance(report, Extension):
-            events.append(changed(task, report.place, now))
-    tell_changed(session, events)
+            record.tell(task, report.place)
+    await record.write(session)
     return answers
 
 
@@ -112,9 +119,15 @@ async def _answered_before(session: AsyncSession, report: Report) -> TaskComplet
     )
 
 
-def _note(session: AsyncSession, task: Task, report: Report, now: datetime) -> Answer:
+def digest_of(report: Report) -> str:
+    """The digest of a completion; of other reports, which may be repeated, there is none."""
+    return report.digest if isinstance(report, Completion) else ""
+
+
+def _note(record: Record, task: Task, report: Report) -> Answer:
+    now = record.now
     if isinstance(report, Completion):
-        return _complete(session, task, report, now)
+        return _complete(record, task, report)
     if isinstance(report, Progressed):
         task.progress_at = now
         task.progress_percent = task.progress_percent if report.percent is None else report.percent
@@ -126,7 +139,8 @@ def _note(session: AsyncSession, task: Task, report: Report, now: datetime) -> A
     return LeaseHeld(id=task.id, lease_seconds=task.lease_s, lease_expires_at=task.lease_expires_at)
 
 
-def _complete(session: AsyncSession, task: Task, report: Completion, now: datetime) -> TaskCompleted:
+def _complete(record: Record, task: Task, report: Completion) -> TaskCompleted:
+    now = record.now
     status = "done" if report.status == "done" else after_failure(task.attempts, task.max_attempts)
     check_transition(task.status, status)
     reason = retry_at = None
@@ -138,11 +152,7 @@ def _complete(session: AsyncSession, task: Task, report: Completion, now: dateti
         task.ended_at = now
     task.status, task.reason, task.result, task.updated_at = status, reason, report.result, now
     task.lease_token = task.lease_expires_at = None
-    step = TaskStep(
-        task_id=task.id, at=now, status=status, attempt=task.attempts, detail=reason or "The device has done it.",
-        digest=report.digest, retry_at=retry_at,
-    )  # fmt: skip
-    session.add(step)
+    record.step(task, reason or "The device has done it.", digest=report.digest, retry_at=retry_at)
     return TaskCompleted(id=task.id, status=status, attempt=task.attempts, retry_at=retry_at, reason=reason, at=now)
 
 

@@ -90,17 +90,14 @@ class Tasks:
         """
         deadline = self._clock.monotonic() + wait_s
         with self.arrivals.waiting(poll.device_id) as arrival:
-            async with self._database.read() as session:
-                there = await leasing.anything(session, poll, self._clock.now())
             while True:
                 arrival.clear()
-                found = await self._leases.ask(poll) if there else []
+                found = await self._leases.ask(poll)
                 left_s = deadline - self._clock.monotonic()
                 if found or left_s <= 0 or self.arrivals.closed:
                     break
                 if not await _arrived(arrival, left_s, gone):
                     break
-                there = True
         if not found and not self.arrivals.closed:
             self.empty_polls.check(str(poll.device_id), _TOO_OFTEN)
         return found

@@ -12,8 +12,9 @@ from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.tasks import end
 from roost.tasks.leasing import LEASED, QUEUED, places_of, take_back
-from roost.tasks.messages import changed, tell_changed, tell_due
-from roost.tasks.models import Task, TaskBulk, TaskStep
+from roost.tasks.messages import tell_due
+from roost.tasks.models import Task, TaskBulk
+from roost.tasks.record import Record
 from roost.tasks.states import check_transition
 
 EVERY_S = 1.0
@@ -43,8 +44,10 @@ class Upkeep:
             since, now = self._looked_at, self._clock.now()
             if await self._anything(since, now):
                 async with self._database.write() as session:
-                    tell_changed(session, await take_back(session, now, limit=_AT_ONCE))
-                    await _expire(session, now)
+                    record = Record(now)
+                    await take_back(session, record, limit=_AT_ONCE)
+                    await _expire(session, record)
+                    await record.write(session)
                     due = select(Task.device_id).where(_due(since, now)).distinct()
                     tell_due(session, await session.scalars(due))
             self._looked_at = now
@@ -106,7 +109,8 @@ def _due(since: datetime, now: datetime) -> ColumnElement[bool]:
     return (Task.status == QUEUED) & (Task.available_at > since) & (Task.available_at <= now) & put_off
 
 
-async def _expire(session: AsyncSession, now: datetime) -> None:
+async def _expire(session: AsyncSession, record: Record) -> None:
+    now = record.now
     late = select(Task).where(Task.status == QUEUED, Task.expires_at.is_not(None), Task.expires_at <= now)
     tasks = (await session.scalars(late.order_by(Task.id).limit(_AT_ONCE).with_for_update(skip_locked=True))).all()
     if not tasks:
@@ -118,5 +122,5 @@ async def _expire(session: AsyncSession, now: datetime) -> None:
         if task.attempts:
             reason = f"Its time was over after {task.attempts} attempts."
         task.status, task.reason, task.updated_at, task.ended_at = "expired", reason, now, now
-        session.add(TaskStep(task_id=task.id, at=now, status="expired", attempt=task.attempts, detail=reason))
-    tell_changed(session, [changed(task, places[task.device_id], now) for task in tasks])
+        record.step(task, reason)
+        record.tell(task, places[task.device_id])
