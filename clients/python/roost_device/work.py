@@ -19,6 +19,7 @@ LEASE_S = 60
 POLL_WAIT_S = 50
 LARGEST_RESULT_BYTES = 16 * 1024
 _GRACE_S = 15.0
+_REMEMBERED = 1000
 _LOOK_EVERY_S = 1.0
 _INTERRUPTED = "The device restarted while it was doing this, so it cannot say whether it was done."
 
@@ -100,6 +101,7 @@ class Worker:
         self._backoff = Backoff(longest_s=60.0)
         self._lock = threading.Lock()
         self._held: dict[int, Held] = {}
+        self._ended: dict[tuple[int, str], None] = {}
 
     def run(self) -> None:
         """First what an earlier run of the program left open, then what comes."""
@@ -108,7 +110,9 @@ class Worker:
             self._work(entry.document, entry)
         while not self._stopped.is_set():
             for document in self._insist(self._source.take) or []:
-                self._work(document, self._journal.begin(document))
+                # Over MQTT a task comes again after a reconnect, perhaps while it is on its way to its end here.
+                if _lease(document) not in self._ended:
+                    self._work(document, self._journal.begin(document))
 
     def cancel(self, task_id: int) -> None:
         """The hub says that nobody wants this task any more."""
@@ -151,7 +155,10 @@ class Worker:
             if outcome is None:
                 outcome = self._outcome(document, held, before)
                 self._journal.finish(task_id, outcome)
-            self._insist(lambda: self._deliver(task_id, held, outcome))
+            if self._insist(lambda: self._deliver(task_id, held, outcome)):
+                self._ended[_lease(document)] = None
+                if len(self._ended) > _REMEMBERED:
+                    del self._ended[next(iter(self._ended))]
         finally:
             with self._lock:
                 self._held.pop(task_id, None)
@@ -185,7 +192,8 @@ class Worker:
             return _failed(f"The result has {len(encoded.encode())} bytes; the hub takes {LARGEST_RESULT_BYTES}.")
         return {"status": "done", "result": result}
 
-    def _deliver(self, task_id: int, held: Held, outcome: dict[str, Any]) -> None:
+    def _deliver(self, task_id: int, held: Held, outcome: dict[str, Any]) -> bool:
+        """Whether this was the end of the task: its lease was not lost."""
         try:
             self._hub.call("POST", f"/tasks/{task_id}/complete", {**outcome, "lease_token": held.lease_token})
         except TokenRefused:
@@ -194,9 +202,10 @@ class Worker:
             if error.code == "lease_lost":
                 # It is in the queue again: the outcome stays, and is handed in when the task comes back.
                 _log.info("The lease of task %d was lost; its outcome waits for the next one.", task_id)
-                return
+                return False
             _log.warning("The hub does not take the outcome of task %d: %s", task_id, error)
         self._journal.forget(task_id)
+        return True
 
     def _report(self, task_id: int, held: Held, what: str, said: dict[str, Any]) -> None:
         try:
@@ -229,6 +238,10 @@ class Worker:
                 self._backoff.reset()
                 return answer
         return None
+
+
+def _lease(document: Mapping[str, Any]) -> tuple[int, str]:
+    return int(document["id"]), str(document.get("lease_token"))
 
 
 def _failed(reason: str) -> dict[str, Any]:

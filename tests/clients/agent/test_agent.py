@@ -161,13 +161,20 @@ def test_a_shell_works_where_it_is_allowed(machine: Machine, owner: UserClient) 
 
 
 def _live_through_kills(
-    machine: Machine, owner: UserClient, device_id: int, *, tasks: int, kills: int, chance: random.Random
+    machine: Machine,
+    owner: UserClient,
+    device_id: int,
+    transport: str,
+    *,
+    tasks: int,
+    kills: int,
+    chance: random.Random,
 ) -> None:
     """Queue tasks, kill the agent and the hub in the middle of them, and look at what became of it all."""
     done = machine.folder / "done"
     done.mkdir()
     (machine.folder / "counter_sensor.py").write_text(_COUNTER.format(folder=str(machine.folder)), encoding="utf-8")
-    machine.set(allow=["shell"], samplers=["counter_sensor:read"], interval_s=1, transport="http")
+    machine.set(allow=["shell"], samplers=["counter_sensor:read"], interval_s=1, transport=transport)
     machine.start()
     ids = []
     for number in range(tasks):
@@ -207,18 +214,19 @@ def test_kill_9_in_the_middle_of_tasks(fresh_server: FreshServer, tmp_path: Path
     with register_user(machine.hub) as owner:
         try:
             device_id = machine.pair(owner)
-            _live_through_kills(machine, owner, device_id, tasks=12, kills=2, chance=random.Random(3))
+            _live_through_kills(machine, owner, device_id, "http", tasks=12, kills=2, chance=random.Random(3))
         finally:
             machine.kill()
 
 
 @pytest.mark.soak
-def test_kill_9_while_500_tasks_run(fresh_server: FreshServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["http", "mqtt"])
+def test_kill_9_while_500_tasks_run(fresh_server: FreshServer, tmp_path: Path, transport: str) -> None:
     machine = Machine(tmp_path, fresh_server())
     with register_user(machine.hub) as owner:
         try:
             device_id = machine.pair(owner)
-            _live_through_kills(machine, owner, device_id, tasks=500, kills=20, chance=random.Random(5))
+            _live_through_kills(machine, owner, device_id, transport, tasks=500, kills=20, chance=random.Random(5))
         finally:
             machine.kill()
 

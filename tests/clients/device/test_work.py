@@ -97,6 +97,14 @@ def test_a_task_that_comes_back_after_a_lost_lease_is_not_done_again(site: Site)
     assert site.hub.completions == [{"status": "done", "result": 1, "lease_token": "second"}]
 
 
+def test_a_task_that_is_sent_twice_under_one_lease_is_done_once(site: Site) -> None:
+    site.journal.begin(_leased())
+    site.journal.finish(1, {"status": "done", "result": 7})
+    site.run(_leased(), _leased(2), _leased(), _leased(2))
+    assert [completion["result"] for completion in site.hub.completions] == [7, 1]
+    assert len(site.ran) == 1
+
+
 @pytest.mark.parametrize("code", ["task_cancelled", "task_ended"])
 def test_an_outcome_that_nobody_wants_is_forgotten(site: Site, code: str) -> None:
     site.hub.complete = [Refused(409, code, "Too late.")]
