@@ -111,6 +111,23 @@ async def test_what_comes_over_http_is_heard_by_mqtt_subscribers(
         await client.close()
 
 
+async def test_what_is_desired_at_one_reaches_the_device_at_another_and_its_log_comes_back(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    client = await RawClient.open(hub.mqtts[1].mqtt_port)
+    try:
+        await client.sign_in(device.token, 5, client_id=device.uid, user_name=str(device.id))
+        await client.send(wire.subscribe("devices/me/shadow/delta", version=5))
+        assert (await client.receive()).codes[0] == _SUCCESS
+        assert user.put(f"/devices/{device.id}/shadow", json={"desired": {"led": True}}).status_code == 200
+        assert b'"delta":{"led":true}' in (await client.receive()).message(5)[1]
+        with connect_live(hub.apis[0], "/ws/device-logs", user.access_token) as live:
+            await client.send(wire.publish("devices/me/logs", b'{"message": "On it"}', 1, version=5))
+            assert live.receive()["message"] == "On it"
+    finally:
+        await client.close()
+
+
 def test_a_token_that_was_revoked_at_one_is_refused_at_the_other(
     hub: Hub, user: UserClient, device: RegisteredDevice
 ) -> None:
