@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, history, many, tasks
+from benchmarks import cases, growth, history, many, tasks
 from benchmarks.machine import describe_machine
 from benchmarks.peers.comparison import measure_peers
 from benchmarks.report import write_report
@@ -30,9 +30,12 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
     "nats and postgresql, 1,000 connections, window 10": partial(
         many.measure_many, connections=1_000, window=10, workers=1
     ),
-    "history, 1 million points": partial(history.measure_history, points=1_000_000),
-    "history, 10 million points": partial(history.measure_history, points=10_000_000),
-    "history, 100 million points": partial(history.measure_history, points=100_000_000),
+    **{
+        f"history, {points} million points, {devices:,} devices": partial(
+            history.measure_history, points=points * 1_000_000, devices=devices
+        )
+        for points, devices in growth.GRID
+    },
     "authorization, sqlite": partial(cases.measure_authorization, database="sqlite"),
     "authorization, postgresql": partial(cases.measure_authorization, database="postgresql"),
     "sustained, 1,000 connections, window 10": partial(measure_sustained, connections=1_000, window=10),
@@ -67,6 +70,7 @@ def main() -> int:
         results[name] = run(pace)
         shown = {key: value for key, value in results[name].items() if key != "blocks"}
         print(f"{name}: {shown}", flush=True)
+    growth.write_growth(machine, results)
     complete = not options.quick and len(wanted) == len(CASES)
     settings = {"blocks": pace.blocks, "block_s": pace.block_s}
     print(write_report(machine, settings, results, "latest" if complete else "partial"))

@@ -4,11 +4,12 @@ The blocks are written as sealing writes them, without the way through slices fi
 with a year behind it, and a fleet with a week.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx2
@@ -26,20 +27,36 @@ from roost.telemetry.blocks.stretch import Stretch
 from roost.telemetry.frames import Column
 from tests.roost_server import RoostServer
 
-DEVICES = 2_000
 KEYS = tuple(f"series_{number}" for number in range(5))
 DAY_MS = 24 * 3600 * 1000
 WEEK_MS, YEAR_MS = 7 * DAY_MS, 365 * DAY_MS
+# A span that begins in the middle of a block of nearly every device.
+CUT_MS = WEEK_MS - DAY_MS // 3
 # At a hundred million points, this is a reading of each of five series every ten seconds.
 SHARE_OF_THE_YEAR = 0.158
 _BLOCKS_AT_ONCE = 64
 
 
-def measure_history(pace: Pace, points: int) -> dict[str, Any]:
-    """Figures with so many points in blocks on SQLite, a sixth of them of one device."""
+class Timing(NamedTuple):
+    """Milliseconds of each request, and what the server's processors had to do for one."""
+
+    walls: list[float]
+    cpu_ms: float
+
+    def figures(self, name: str) -> dict[str, float]:
+        ordered = sorted(self.walls)
+        return {
+            f"{name}_p50_ms": round(median(ordered), 1),
+            f"{name}_p99_ms": round(ordered[int(0.99 * (len(ordered) - 1))], 1),
+            f"{name}_cpu_ms": round(self.cpu_ms, 1),
+        }
+
+
+def measure_history(pace: Pace, points: int, devices: int) -> dict[str, Any]:
+    """Figures with so many points in blocks on SQLite: a sixth of them of one device, the others of so many."""
     with measured_server() as server:
         owner = register_owner(server)
-        fleet = [each.device_id for each in register_fleet(server, owner, DEVICES + 1)]
+        fleet = [each.device_id for each in register_fleet(server, owner, devices + 1)]
         server.stop()
         # A whole week of those that buckets of seven days are counted in.
         end = int(time.time() * 1000) // WEEK_MS * WEEK_MS
@@ -50,17 +67,19 @@ def measure_history(pace: Pace, points: int) -> dict[str, Any]:
         start_pinned(server)
         return {
             "points": written,
+            "devices": devices,
             "bytes_per_point": round(size / written, 3),
             "sealed_points_per_cpu_s": round(written / sealing_s),
-            **_ask(server, owner, fleet, end, repeats=20 * pace.blocks),
+            **_ask(server, owner, fleet, end, pace.blocks),
             "rss_mib": round(rss_mib(server), 1),
+            "load_average": round(os.getloadavg()[0], 1),
         }
 
 
 def _fill(server: RoostServer, fleet: list[int], points: int, end: int) -> int:
     rng = np.random.default_rng(1)
     year_rows = round(points * SHARE_OF_THE_YEAR / len(KEYS))
-    week_rows = round(points * (1 - SHARE_OF_THE_YEAR) / len(KEYS) / DEVICES)
+    week_rows = round(points * (1 - SHARE_OF_THE_YEAR) / len(KEYS) / (len(fleet) - 1))
     with closing(file.create(server.data_dir / "telemetry")) as blocks:
         first_id = 1
         for number, device_id in enumerate(fleet):
@@ -82,22 +101,22 @@ def _walks(rng: np.random.Generator, device_id: int, first_id: int, *, rows: int
     return Stretch(device_id, times, np.arange(first_id, first_id + rows), times + 20, None, columns)
 
 
-def _ask(server: RoostServer, owner: Owner, fleet: list[int], end: int, *, repeats: int) -> dict[str, Any]:
+def _ask(server: RoostServer, owner: Owner, fleet: list[int], end: int, blocks: int) -> dict[str, Any]:
+    """Every kind of question again and again, all of another series than the one before."""
     headers = {"Authorization": f"Bearer {owner.access_token}"}
-    with httpx2.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=120, trust_env=False) as client:
-        day = _times(client, _days_of_devices(fleet, end), repeats)
-        year = _times(client, _years(fleet[0], end), repeats)
-        whole_week = _times(client, _weeks_of_all(end, "7d"), max(3, repeats // 5))
-        hours = _times(client, _weeks_of_all(end, "1h"), max(3, repeats // 10))
-        exported = _export(server, client, fleet[0])
-    return {
-        "day_p50_ms": round(median(day), 1),
-        "day_p99_ms": round(sorted(day)[int(0.99 * (len(day) - 1))], 1),
-        "year_in_500_buckets_ms": round(median(year), 1),
-        "fleet_week_ms": round(median(whole_week), 1),
-        "fleet_week_hourly_ms": round(median(hours), 1),
-        "exported_points_per_cpu_s": exported,
+    asked = {
+        "day": (_days_of_devices(fleet, end), 40 * blocks),
+        "year": (_years(fleet[0], end), 10 * blocks),
+        "week": (_weeks_of_all(end, WEEK_MS, "7d"), 10 * blocks),
+        "cut_week": (_weeks_of_all(end, CUT_MS, "7d"), 4 * blocks),
+        "week_hourly": (_weeks_of_all(end, WEEK_MS, "1h"), 1 + blocks),
     }
+    with httpx2.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=120, trust_env=False) as client:
+        figures: dict[str, Any] = {}
+        for name, (paths, repeats) in asked.items():
+            figures |= _timed(server, client, paths, repeats).figures(name)
+        figures["exported_points_per_cpu_s"] = _export(server, client, fleet[0])
+    return figures
 
 
 def _days_of_devices(fleet: list[int], end: int) -> Iterator[str]:
@@ -115,10 +134,10 @@ def _years(device_id: int, end: int) -> Iterator[str]:
         number += 1
 
 
-def _weeks_of_all(end: int, bucket: str) -> Iterator[str]:
+def _weeks_of_all(end: int, span: int, bucket: str) -> Iterator[str]:
     number = 0
     while True:
-        yield _path("analytics/trends", number, end - WEEK_MS, end, bucket=bucket, agg="avg,min,max")
+        yield _path("analytics/trends", number, end - span, end, bucket=bucket, agg="avg,min,max")
         number += 1
 
 
@@ -127,9 +146,12 @@ def _path(path: str, number: int, since: int, until: int, **question: Any) -> st
     return f"{path}?{urlencode({'sensor_type': KEYS[number % len(KEYS)], **span, **question})}"
 
 
-def _times(client: httpx2.Client, paths: Iterator[str], repeats: int) -> list[float]:
-    """Milliseconds of each request, after one that finds nothing prepared."""
-    return [_time_ms(client, next(paths)) for _ in range(repeats + 1)][1:]
+def _timed(server: RoostServer, client: httpx2.Client, paths: Iterator[str], repeats: int) -> Timing:
+    """Of each request, after one that finds nothing prepared."""
+    _time_ms(client, next(paths))
+    used = cpu_s(server)
+    walls = [_time_ms(client, next(paths)) for _ in range(repeats)]
+    return Timing(walls, 1000 * (cpu_s(server) - used) / repeats)
 
 
 def _time_ms(client: httpx2.Client, path: str) -> float:

@@ -31,6 +31,16 @@ def describe_machine(data_folder: Path) -> dict[str, Any]:
     }
 
 
+def described(machine: dict[str, Any]) -> str:
+    """A sentence of what `describe_machine` found."""
+    return (
+        f"{machine['measured_at']}, commit {machine['commit']}: {machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory_gib']} GiB, {machine['kernel']}, Python {machine['python']}, SQLite"
+        f" {machine['sqlite']['telemetry']}; an fsync of 4 KiB takes {machine['fsync_ms']} ms; load average before"
+        f" {machine['load_average_before'][0]}."
+    )
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith(("model name", "Model")):

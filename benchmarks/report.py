@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import described
+
 _RESULTS = Path(__file__).parent / "results"
 _NAMES = {
     "messages_per_cpu_s": "messages per server CPU-second",
@@ -40,9 +42,21 @@ _NAMES = {
     "sealed_points_per_cpu_s": "points sealed per CPU-second",
     "day_p50_ms": "24 hours of a series p50, ms",
     "day_p99_ms": "24 hours of a series p99, ms",
-    "year_in_500_buckets_ms": "a year of a series in 500 buckets, ms",
-    "fleet_week_ms": "a week of 2,000 devices in one bucket, ms",
-    "fleet_week_hourly_ms": "in buckets of an hour, ms",
+    "day_cpu_ms": "its CPU, ms",
+    "year_p50_ms": "a year of a series in 500 buckets p50, ms",
+    "year_p99_ms": "p99",
+    "year_cpu_ms": "its CPU",
+    "week_p50_ms": "a week of all devices in one bucket p50, ms",
+    "week_p99_ms": "p99",
+    "week_cpu_ms": "its CPU",
+    "cut_week_p50_ms": "the same where its beginning cuts a block of each p50, ms",
+    "cut_week_p99_ms": "p99",
+    "cut_week_cpu_ms": "its CPU",
+    "week_hourly_p50_ms": "the week in buckets of an hour p50, ms",
+    "week_hourly_p99_ms": "p99",
+    "week_hourly_cpu_ms": "its CPU",
+    "devices": "devices",
+    "load_average": "load average meanwhile",
     "exported_points_per_cpu_s": "points to Parquet per CPU-second",
     "minutes": "minutes",
     "messages_per_s_first_quarter": "in the first quarter",
@@ -84,10 +98,7 @@ def _markdown(machine: dict[str, Any], settings: dict[str, Any], results: dict[s
     lines = [
         "# What `make bench` measured",
         "",
-        f"{machine['measured_at']}, commit {machine['commit']}: {machine['processor']}, {machine['cores']} cores,"
-        f" {machine['memory_gib']} GiB, {machine['kernel']}, Python {machine['python']}, SQLite"
-        f" {machine['sqlite']['telemetry']}; an fsync of 4 KiB takes {machine['fsync_ms']} ms; load average before"
-        f" {machine['load_average_before'][0]}.",
+        described(machine),
         "",
         f"The server on one core, the load on another; medians of {settings['blocks']} blocks of"
         f" {settings['block_s']} s; SQLite, synchronous=FULL, no rate limit; QoS 1, 3 keys, about 75 bytes.",

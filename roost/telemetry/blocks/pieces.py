@@ -31,12 +31,17 @@ class Share:
             return self
         return replace(self, until=until, blocks=[block for block in self.blocks if block.start < until])
 
-    def decoded(self, head: Sequence[Row], whole: Whole | None) -> Iterator[SealedBlock]:
+    def decoded(self, head: Sequence[Row]) -> Iterator[SealedBlock]:
         """The blocks of which a summary is not enough, beside these rows of the device by time and arrival."""
+        if not head:
+            for block in self.blocks:
+                if not block.summed or block.end >= self.until:
+                    yield block
+            return
         for block in self.blocks:
-            place = bisect_left(head, block.start, key=_time) if head else 0
+            place = bisect_left(head, block.start, key=_time)
             has_late = place < len(head) and head[place].observed_at <= block.end
-            if has_late or not _is_whole(block, self.since, self.until, whole):
+            if has_late or not block.summed or block.end >= self.until:
                 yield block
 
 
@@ -72,7 +77,10 @@ def share_of(
     taken: list[SealedBlock] = []
     rows = 0
     for block in blocks:
-        decoded = 0 if _is_whole(block, since, until, whole) else block.rows
+        block.summed = (
+            whole is not None and since <= block.start and block.end < until and whole(block.start, block.end)
+        )
+        decoded = 0 if block.summed else block.rows
         if taken and (len(taken) == room.blocks or (rows and decoded and rows + decoded > room.rows)):
             until = block.start
             break
@@ -81,9 +89,7 @@ def share_of(
     return Share(device_id, since, until, taken), Room(room.rows - rows, room.blocks - len(taken))
 
 
-def pieces_of(
-    share: Share, head: Sequence[Row], *, keys: Sequence[str] = (), whole: Whole | None = None
-) -> Iterator[Frame | Summary]:
+def pieces_of(share: Share, head: Sequence[Row], *, keys: Sequence[str] = ()) -> Iterator[Frame | Summary]:
     """What rows and blocks of a device hold in the time of the share, oldest first.
 
     `head` is by time and arrival; the blocks ascend and do not overlap. See `roost.telemetry.log.Log.pieces`.
@@ -100,7 +106,7 @@ def pieces_of(
         if late:
             stretch = block.stretch().between(since, until)
             frame = joined([stretch, Stretch.of(device_id, late)]).frame(keys)
-        elif _is_whole(block, since, until, whole):
+        elif block.summed and block.end < until:
             yield block.summary()
             continue
         else:
@@ -110,10 +116,6 @@ def pieces_of(
         if len(frame.times):
             yield frame
     yield from _frames(device_id, head[place : bisect_left(head, until, place, key=_time)], keys)
-
-
-def _is_whole(block: SealedBlock, since: int, until: int, whole: Whole | None) -> bool:
-    return whole is not None and since <= block.start and block.end < until and whole(block.start, block.end)
 
 
 def _frames(device_id: int, rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Frame]:

@@ -104,12 +104,12 @@ def batch(
     some = device_ids[place.number : place.number + DEVICES]
     shares = _shares(connection, some, place.since, span, keys=keys, whole=whole)
     heads = list(_with_heads(head, shares))
-    blocks = [block for share, rows in heads for block in share.decoded(rows, whole)]
+    blocks = [block for share, rows in heads for block in share.decoded(rows)]
     if connection is not None:
         data = file.contents(connection, [block.meta.id for block in blocks])
         for block, packed in zip(blocks, data, strict=True):
             block.data = packed
-    pieces = [piece for share, rows in heads for piece in pieces_of(share, rows, keys=keys, whole=whole)]
+    pieces = [piece for share, rows in heads for piece in pieces_of(share, rows, keys=keys)]
     return pieces, place.after([share for share, _ in heads], len(device_ids), span)
 
 

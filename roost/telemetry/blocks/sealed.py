@@ -17,9 +17,10 @@ class SealedBlock:
     """A block from its first to its last moment (ms, both included), of which the summary is known.
 
     Its `data` is put there before it is decoded. `meta` is its row in the table, which has `device_id` and `name`.
+    `summed`: whether the summary is enough of it, unless something of the block is not wanted or not in it.
     """
 
-    __slots__ = ("_keys", "_summary", "data", "end", "meta", "rows", "start")
+    __slots__ = ("_keys", "_summary", "data", "end", "meta", "rows", "start", "summed")
 
     def __init__(self, meta: Any, summary: bytes, keys: Sequence[str]) -> None:
         self.start: int = meta.start
@@ -27,6 +28,7 @@ class SealedBlock:
         self.rows: int = meta.rows
         self.meta = meta
         self.data = b""
+        self.summed = False
         self._summary = summary
         self._keys = keys
 

@@ -173,10 +173,10 @@ async def batch(
         shares.append((share.ending(end), rows))
         if end < span[1] or min(room) <= 0:
             break
-    await _read_blocks(connection, [block for share, rows in shares for block in share.decoded(rows, whole)])
+    await _read_blocks(connection, [block for share, rows in shares for block in share.decoded(rows)])
 
     def make() -> list[Frame | Summary]:
-        return [piece for share, rows in shares for piece in pieces_of(share, rows, keys=keys, whole=whole)]
+        return [piece for share, rows in shares for piece in pieces_of(share, rows, keys=keys)]
 
     return make, place.after([share for share, _ in shares], len(device_ids), span)
 
