@@ -29,7 +29,7 @@ from roost.mqtt.server import MqttServer
 from roost.mqtt.thingsboard import Answer, Published
 from roost.telemetry.frames import Frame, Summary
 from roost.telemetry.ingest import Ingest
-from roost.telemetry.log import LogUnavailable, MessageFilter, Row
+from roost.telemetry.log import CoarseRow, LogUnavailable, MessageFilter, Row
 from roost.telemetry.messages import Message
 from tests.mqtt.wire import RawClient
 
@@ -80,6 +80,9 @@ class MemoryLog:
     ) -> AsyncGenerator[list[Frame | Summary], None]:
         for batch in list[list[Frame | Summary]]():
             yield batch
+
+    async def coarse(self, device_id: int, since: int, until: int, limit: int) -> list[CoarseRow]:
+        return []
 
     async def find(self, message_id: int) -> Row | None:
         return None
