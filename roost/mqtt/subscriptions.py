@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 FILTERS_PER_CLIENT = 64
 _DRAIN_POLL_S = 0.05
-# In MQTT 5 a client may say that it wants no retained messages.
-_NO_RETAINED = 2
 SCOPES = {STATUS: "devices:read"}
 TELEMETRY_SCOPE = "telemetry:read"
 
@@ -72,6 +70,7 @@ class Subscriptions:
             session.stop(WAITING)
             self._run(self._subscribe_user(session, packet))
             return
+        known = frozenset(session.filters)
         codes = [self._grant_device(session, device, wanted.text) for wanted in packet.filters]
         session.answer(codec.encode_suback(session.version, packet.packet_id, codes))
         for wanted, code in zip(packet.filters, codes, strict=True):
@@ -79,7 +78,7 @@ class Subscriptions:
             if code != Reason.SUCCESS or not isinstance(listening, Listening):
                 continue
             # Work is no retained message: who does without those wants it all the same.
-            if wanted.retain_handling != _NO_RETAINED or listening.leaf == TASKS:
+            if listening.leaf == TASKS or _wants_retained(wanted, new=wanted.text not in known):
                 self._device_topics.begin(listening)
 
     def unsubscribe(self, session: Session, flags: int, body: bytes) -> None:
@@ -149,7 +148,7 @@ class Subscriptions:
         self._remove(filters.get(wanted.text))
         subscription = filters[wanted.text] = Subscription(session, live, device_id)
         self._add(subscription)
-        if wanted.retain_handling == 0 or (wanted.retain_handling == 1 and new):
+        if _wants_retained(wanted, new=new):
             subscription.newer = set()
             fresh.append(subscription)
         return Reason.SUCCESS
@@ -247,6 +246,11 @@ class Subscriptions:
             self.dropped += 1
         else:
             session.wire.write(packet)
+
+
+def _wants_retained(wanted: codec.TopicFilter, *, new: bool) -> bool:
+    """In MQTT 5 a client may say that it wants the last value never, or for a new filter only."""
+    return wanted.retain_handling == 0 or (wanted.retain_handling == 1 and new)
 
 
 def _scope(leaf: str) -> str:

@@ -68,9 +68,14 @@ async def test_what_was_looked_up_late_does_not_overtake(endpoint: Endpoint) -> 
 async def test_a_client_may_do_without_what_waits(endpoint: Endpoint) -> None:
     endpoint.feed.waiting = b"{1}"
     device = await endpoint.device(5)
-    await _subscribe(device, "devices/me/shadow/delta", 5, options=0x20)
-    await device.send(wire.PING)
-    assert (await device.receive()).kind == 13
+    never, for_a_new_filter = 0x20, 0x10
+    for topic, options, waits in (("7", never, False), ("me", for_a_new_filter, True), ("me", for_a_new_filter, False)):
+        await _subscribe(device, f"devices/{topic}/shadow/delta", 5, options)
+        if waits:
+            assert (await device.receive()).message(5)[1] == b"{1}"
+        for _ in range(2):
+            await device.send(wire.PING)
+            assert (await device.receive()).kind == 13
 
 
 async def test_who_was_too_slow_hears_what_waits_when_it_has_caught_up(endpoint: Endpoint) -> None:
