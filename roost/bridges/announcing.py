@@ -70,7 +70,7 @@ class Announcer:
         self._foreign: AbstractSet[int] = frozenset()
         self._devices_due: set[int] = set()
         self._states_due: set[int] = set()
-        self._presence_due: set[int] = set()
+        self._presence_due: dict[int, str] = {}
         self._work = asyncio.Event()
         self._finishing = False
 
@@ -135,7 +135,7 @@ class Announcer:
         announced = dict.fromkeys(self._told, self._prefix) | await self._book.list_announced(self._config.id)
         for device_id, prefix in announced.items():
             await self._take_back(broker, device_id, prefix)
-        if announced:
+        if announced or self._config.discovery_prefix is not None:
             await broker.keep(availability_topic(self._config.client_id), b"")
 
     async def _take_stock(self, broker: Keeps) -> None:
@@ -159,7 +159,8 @@ class Announcer:
             elif device_id in self._told or len(self._told) < MOST_DEVICES:
                 await self._announce(broker, device)
         while self._presence_due and not self._finishing:
-            await self._tell_presence(broker, self._presence_due.pop())
+            device_id, status = self._presence_due.popitem()
+            await self._tell_presence(broker, device_id, status)
         while self._states_due and not self._finishing:
             device_id = self._states_due.pop()
             if device_id in self._told:
@@ -178,7 +179,8 @@ class Announcer:
         payload = config_payload(client_id, device, told.values, told.units, self._public_url)
         await broker.keep(config_topic(self._prefix, client_id, device.id), payload)
         await self._tell_state(broker, device.id)
-        await self._tell_presence(broker, device.id, self._presence.view_of(device).status)
+        status = self._presence_due.pop(device.id, None) or self._presence.view_of(device).status
+        await self._tell_presence(broker, device.id, status)
 
     async def _tell_state(self, broker: Keeps, device_id: int) -> None:
         self._states_due.discard(device_id)
@@ -186,11 +188,10 @@ class Announcer:
         if values:
             await broker.keep(state_topic(self._config.client_id, device_id), state_payload(values))
 
-    async def _tell_presence(self, broker: Keeps, device_id: int, status: str | None = None) -> None:
-        self._presence_due.discard(device_id)
+    async def _tell_presence(self, broker: Keeps, device_id: int, status: str) -> None:
         if device_id in self._told:
-            said = _OFFLINE if (status or self._presence.view(device_id).status) == "offline" else _ONLINE
-            await broker.keep(presence_topic(self._config.client_id, device_id), said)
+            topic = presence_topic(self._config.client_id, device_id)
+            await broker.keep(topic, _OFFLINE if status == "offline" else _ONLINE)
 
     async def _withdraw(self, broker: Keeps, device_id: int) -> None:
         if self._told.pop(device_id, None) is not None:
@@ -209,7 +210,8 @@ class Announcer:
         device_id = message["device_id"]
         if subject == STATUS_CHANGED:
             if device_id in self._told:
-                self._presence_due.add(device_id)
+                # As the event says: another process may be the one that knows the device.
+                self._presence_due[device_id] = message["status"]
                 self._work.set()
         elif subject in DEVICE_EVENTS and (
             device_id in self._told or message["organization_id"] == self._config.organization_id

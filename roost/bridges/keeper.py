@@ -20,6 +20,7 @@ from roost.core.database import Database
 from roost.core.errors import RoostError
 from roost.core.tasks import end
 from roost.devices.logs import DeviceLogs
+from roost.devices.messages import DELETED
 from roost.devices.presence import Presence
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.queries import TelemetryStore
@@ -76,7 +77,8 @@ class Bridges:
         self._stopping = asyncio.Event()
         self._looked_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._unsubscribe = bus.subscribe("bridge.", self._on_bridge)
+        # An organization goes with its devices, and its bridges with it.
+        self._unsubscribe = [bus.subscribe(CHANGED, self._on_changed), bus.subscribe(DELETED, self._on_changed)]
 
     def start(self) -> None:
         self._changed.set()
@@ -84,7 +86,8 @@ class Bridges:
 
     async def stop(self) -> None:
         """Leave every broker, and let other processes have the bridges."""
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
         self._stopping.set()
         self._changed.set()
         if self._task is not None:
@@ -99,8 +102,8 @@ class Bridges:
             _log.warning("bridges could not be handed over: %s", error)
         self._running.clear()
 
-    def _on_bridge(self, subject: str, _message: dict[str, Any]) -> None:
-        if subject == CHANGED:
+    def _on_changed(self, subject: str, _message: dict[str, Any]) -> None:
+        if subject == CHANGED or self._running:
             self._changed.set()
 
     async def _run(self) -> None:

@@ -74,6 +74,7 @@ def test_a_device_is_announced_as_home_assistant_expects_it(
     wait_until(lambda: home_assistant.kept[availability[1]] == b"offline", what="The device's farewell")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_started_home_assistant_is_told_everything_again(
     user: UserClient, device: RegisteredDevice, broker: Mosquitto, home_assistant: Maker, prefix: str
 ) -> None:
@@ -100,6 +101,7 @@ def test_what_is_gone_is_taken_back(
     wait_until(lambda: not any(home_assistant.kept.values()), what="Everything being taken back")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_devices_of_the_same_broker_are_known_there_already(
     user: UserClient, device: RegisteredDevice, broker: Mosquitto, home_assistant: Maker, prefix: str
 ) -> None:

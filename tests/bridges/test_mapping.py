@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roost.bridges.mapping import Source, Unmappable, map_message
@@ -77,6 +77,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=200) | DOCUMENTS.map(lambda document: json.dumps(document).encode()),
     st.sampled_from([None, "{key}"]),

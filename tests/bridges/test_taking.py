@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.bridges.conftest import ask, bridge, readings, wait_for_status
 from tests.bridges.mosquitto import Maker, Mosquitto
 from tests.conftest import RegisteredDevice, UserClient, register_user
@@ -48,6 +50,7 @@ def test_what_is_heard_for_the_first_time_is_registered_if_the_owner_wants_it(
     assert deeds[0]["details"]["bridge"] == "House"
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_what_cannot_be_taken_is_told_and_disturbs_nothing_else(
     user: UserClient, device: RegisteredDevice, broker: Mosquitto, makers: Makers
 ) -> None:
@@ -70,6 +73,7 @@ def test_what_cannot_be_taken_is_told_and_disturbs_nothing_else(
     assert any("at least one number" in line["message"] for line in lines)
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_retained_values_are_of_unknown_age_and_not_taken(
     user: UserClient, device: RegisteredDevice, broker: Mosquitto, makers: Makers
 ) -> None:
@@ -93,6 +97,7 @@ def test_another_organizations_device_is_out_of_reach(
     assert readings(user, device.id) == {}
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_the_password_opens_the_broker_and_is_never_shown(
     user: UserClient, device: RegisteredDevice, tmp_path: Path, makers: Makers
 ) -> None:
@@ -112,6 +117,7 @@ def test_the_password_opens_the_broker_and_is_never_shown(
         strict.stop()
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_broker_with_tls_has_to_be_the_right_one(
     user: UserClient, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -71,6 +72,7 @@ def end_of(user: UserClient, task: dict[str, Any]) -> dict[str, Any]:
     return wait_until(look, what="The end of the task")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_the_client_learns_the_hub_s_limits_and_time(device: RegisteredDevice, connect: Connect) -> None:
     board = connect(device)
 
@@ -85,6 +87,7 @@ def test_the_client_learns_the_hub_s_limits_and_time(device: RegisteredDevice, c
     assert "'launch'" in board.next("called")[0]["error"]
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_wrong_token_opens_nothing_and_stands_in_no_log(
     server: RoostServer, user: UserClient, device: RegisteredDevice
 ) -> None:
