@@ -204,12 +204,15 @@ class Device:
         def received(topic: str, body: bytes) -> None:
             if topic == "shadow/delta":
                 shadow.changed()
-            elif topic == "tasks":
+                return
+            try:
                 document = json.loads(body)
                 if document["status"] == "cancelled":
                     worker.cancel(int(document["id"]))
                 else:
                     pushed.put(document)
+            except (ValueError, KeyError, TypeError) as error:
+                _log.warning("What came on %s is no task: %r", topic, error)
 
         connection = MqttConnection(
             self.hub, device_id, self._mqtt_port, self._stopped,

@@ -1,6 +1,8 @@
 """The thread that empties the spool: whatever happens to the hub, a message stays until it is acknowledged."""
 
+import json
 import logging
+import sqlite3
 import threading
 from typing import Protocol
 
@@ -12,6 +14,8 @@ from roost_device.spool import Spool, Spooled
 # Somebody who pairs the device again restarts it; until then there is no use in asking often.
 TOKEN_REFUSED_PAUSE_S = 60.0
 _ONE_BY_ONE = frozenset({400, 413, 422})
+# MQTT tells the reason in words only.
+_ABOUT_TIME = frozenset({"time_too_early", "time_in_future", ""})
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,9 @@ class Sender:
                 self._pause(str(error), self._backoff.pause_s(error.retry_after_s))
             except TokenRefused as error:
                 self._pause(f"{error} Nothing is lost: pair the device again.", TOKEN_REFUSED_PAUSE_S)
+            except sqlite3.Error as error:
+                # What was sent and could not be removed is sent again, and known by its message_id.
+                self._pause(f"The disk does not work: {error}", self._backoff.pause_s())
             else:
                 self._backoff.reset()
                 if self._failing:
@@ -74,9 +81,9 @@ class Sender:
         except TokenRefused:
             raise
         except Refused as error:
-            if len(batch) == 1 or error.status not in _ONE_BY_ONE:
-                self._give_up(batch, error)
-                return
+            if error.status not in _ONE_BY_ONE:
+                # It says nothing about the messages (a proxy, a plan's quota), and may be over tomorrow.
+                raise NotNow(str(error)) from error
             # A batch is taken whole or not at all: one message that is no good must not hold up the others.
             for message in batch:
                 self._send_alone(message)
@@ -85,20 +92,26 @@ class Sender:
 
     def _send_alone(self, message: Spooled) -> None:
         try:
-            self._carrier.deliver(b"[" + message.body + b"]")
+            self._deliver_at_any_time(message.body)
         except TokenRefused:
             raise
         except Refused as error:
-            self._give_up([message], error)
-        else:
-            self._spool.remove([message])
+            if error.status not in _ONE_BY_ONE:
+                raise NotNow(str(error)) from error
+            _log.error("The hub will never take this message, so it is dropped: %s: %s", error, message.body[:500])
+        self._spool.remove([message])
 
-    def _give_up(self, messages: list[Spooled], error: Refused) -> None:
-        if error.status not in _ONE_BY_ONE:
-            # A refusal that says nothing about the messages (a proxy, a plan's quota) may be over tomorrow.
-            raise NotNow(str(error)) from error
-        _log.error("The hub will never take this message, so it is dropped: %s: %s", error, messages[0].body[:500])
-        self._spool.remove(messages)
+    def _deliver_at_any_time(self, body: bytes) -> None:
+        try:
+            self._carrier.deliver(b"[" + body + b"]")
+        except Refused as error:
+            message = json.loads(body)
+            if error.status != 422 or error.code not in _ABOUT_TIME or "ts" not in message:
+                raise
+            # This machine's clock was not set. Told at the time of its arrival it is worth more than not at all.
+            _log.warning("The hub does not believe this machine's clock: %s", error)
+            del message["ts"]
+            self._carrier.deliver(json.dumps([message], separators=(",", ":")).encode())
 
     def _pause(self, why: str, pause_s: float) -> None:
         if not self._failing:

@@ -3,6 +3,7 @@
 import json
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -106,13 +107,15 @@ class Worker:
     def run(self) -> None:
         """First what an earlier run of the program left open, then what comes."""
         self._insist(self._introduce)
-        for entry in self._journal.open():
-            self._work(entry.document, entry)
         while not self._stopped.is_set():
-            for document in self._insist(self._source.take) or []:
-                # Over MQTT a task comes again after a reconnect, perhaps while it is on its way to its end here.
-                if _lease(document) not in self._ended:
-                    self._work(document, self._journal.begin(document))
+            try:
+                for entry in self._journal.open():
+                    self._work(entry.document, entry)
+                self._work_on()
+            except sqlite3.Error as error:
+                # A task that cannot be noted is not begun. Its lease ends, and it comes again.
+                _log.error("The disk does not work, so no task is done: %s", error)
+                self._stopped.wait(self._backoff.pause_s())
 
     def cancel(self, task_id: int) -> None:
         """The hub says that nobody wants this task any more."""
@@ -140,6 +143,13 @@ class Worker:
     def remember(self, task_id: int, memory: dict[str, Any]) -> None:
         """See tasks.Reporter."""
         self._journal.remember(task_id, memory)
+
+    def _work_on(self) -> None:
+        while not self._stopped.is_set():
+            for document in self._insist(self._source.take) or []:
+                # Over MQTT a task comes again after a reconnect, perhaps while it is on its way to its end here.
+                if _lease(document) not in self._ended:
+                    self._work(document, self._journal.begin(document))
 
     def _introduce(self) -> None:
         said = {"context_key": self._context_key, "capabilities": {"tasks": sorted(self._skills)}}

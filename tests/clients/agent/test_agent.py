@@ -183,14 +183,14 @@ def _live_through_kills(
         ids.append(order(owner, device_id, "shell", payload={"command": command}))
     for round_number in range(kills):
         begun = len(ids) * (round_number + 1) // (kills + 2)
-        wait_until(partial(_has_files, done, begun), 60, what="Some of the tasks")
+        wait_until(partial(_has_files, done, begun), 180, what="Some of the tasks")
         if chance.random() < 0.5:
             machine.kill()
             machine.start()
         else:
             machine.hub.kill()
             machine.hub.start()
-    statuses = [ended(owner, number, 120)["status"] for number in ids]
+    statuses = [ended(owner, number, 180)["status"] for number in ids]
     assert set(statuses) <= {"done", "failed"}
     assert statuses.count("failed") <= kills
     assert {len(path.read_text().splitlines()) for path in done.iterdir()} == {1}

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 _CHECKOUT = Path(__file__).parents[3]
 _HOST = Path(__file__).parent / "host"
-_STRICT = ["-std=c++11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+_STRICT = ["-std=c++11", "-O0", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
 
 StartBoard = Callable[..., Board]
 

@@ -84,29 +84,32 @@ def test_what_was_measured_before_the_device_could_send_arrives_in_order_and_onc
     assert counted(owner, device_id) == list(range(40))
 
 
-@pytest.mark.parametrize("transport", ["http", "mqtt"])
 def test_nothing_is_lost_or_doubled_when_the_hub_is_killed_again_and_again(
-    fresh_server: FreshServer, tmp_path: Path, transport: Literal["http", "mqtt"]
+    fresh_server: FreshServer, tmp_path: Path
 ) -> None:
     hub = fresh_server()
     with register_user(hub) as owner:
-        device = _device(hub, tmp_path / "device", transport)
-        device_id = pair(device, owner)
-        begin_ms = int(time.time() * 1000) - 60_000
-        sent = 0
-        with device:
+        devices = [_device(hub, tmp_path / "http", "http"), _device(hub, tmp_path / "mqtt", "mqtt")]
+        ids = [pair(device, owner) for device in devices]
+        begin_ms, sent = int(time.time() * 1000) - 60_000, 0
+
+        def send(count: int) -> None:
+            nonlocal sent
+            for number in range(sent, sent + count):
+                for device in devices:
+                    device.send({"n": number}, ts_ms=begin_ms + number)
+            sent += count
+
+        with devices[0], devices[1]:
             for _ in range(2):
-                for _ in range(20):
-                    device.send({"n": sent}, ts_ms=begin_ms + sent)
-                    sent += 1
-                wait_until(lambda: len(device.spool) < 20, what="The first messages")
+                send(15)
+                wait_until(lambda: all(len(device.spool) < 15 for device in devices), what="The first messages")
                 hub.kill()
-                for _ in range(20):
-                    device.send({"n": sent}, ts_ms=begin_ms + sent)
-                    sent += 1
+                send(15)
                 hub.start()
-            assert device.wait_until_sent(60)
-        assert counted(owner, device_id) == list(range(sent))
+            assert all(device.wait_until_sent(60) for device in devices)
+        for device_id in ids:
+            assert counted(owner, device_id) == list(range(sent))
 
 
 def test_a_revoked_token_keeps_everything_for_the_next_pairing(

@@ -68,6 +68,21 @@ def test_one_message_that_is_no_good_does_not_hold_up_the_others(
     assert "dropped: 422 key too long" in caplog.text
 
 
+@pytest.mark.parametrize("code", ["time_too_early", "time_in_future", ""])
+def test_what_a_clock_that_is_not_set_has_measured_arrives_without_its_time(tmp_path: Path, code: str) -> None:
+    class Believer(Hub):
+        def deliver(self, body: bytes) -> None:
+            if any(message.get("ts") == 5 for message in json.loads(body)):
+                raise Refused(422, code, "`ts` is before 2000.")
+            super().deliver(body)
+
+    spool, hub = _spool(tmp_path, 1), Believer()
+    spool.append({"n": 1}, ts_ms=5)
+    Sender(spool, hub, threading.Event()).send_some()
+    assert hub.has == [0, 1]
+    assert len(spool) == 0
+
+
 def test_a_hub_that_goes_away_while_messages_are_sent_one_by_one_gets_the_rest_later(tmp_path: Path) -> None:
     away = True
 

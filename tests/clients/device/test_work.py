@@ -1,5 +1,6 @@
 """Tasks on a device: each with one outcome, whatever is cut off and when."""
 
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from roost_device import Device, NotNow, Refused, Task, TaskFailed
 from roost_device.backoff import Backoff
 from roost_device.hub import Hub
-from roost_device.journal import Journal
+from roost_device.journal import Entry, Journal
 from roost_device.storage import Storage
 from roost_device.tasks import Skill
 from roost_device.work import Worker
@@ -135,6 +136,23 @@ def test_one_that_may_be_repeated_is_run_again_and_finds_what_it_remembered(site
     site.run()
     assert site.ran == [{"half": True}]
     assert site.hub.completions[0]["status"] == "done"
+
+
+def test_no_task_is_begun_while_the_disk_takes_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin, full = site.journal.begin, [True]
+
+    def begin_or_fail(document: dict[str, Any]) -> Entry | None:
+        if full:
+            full.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        return begin(document)
+
+    monkeypatch.setattr(site.journal, "begin", begin_or_fail)
+    site.run(_leased(1), _leased(1, "second"))
+    assert "no task is done" in caplog.text
+    assert site.hub.completions == [{"status": "done", "result": 1, "lease_token": "second"}]
 
 
 def test_whatever_a_handler_does_wrong_is_a_failure_with_its_reason(site: Site) -> None:

@@ -5,18 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from roost_device import Device, NotNow
 from tests.clients.board import Board
-from tests.clients.conftest import counted, ended, order, unique_uid
+from tests.clients.certificates import make_certificate
+from tests.clients.conftest import counted, ended, order, pair, unique_uid
 from tests.conftest import FreshServer, UserClient, register_user
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until
@@ -137,33 +134,34 @@ def test_a_task_that_is_too_large_for_the_board_fails_and_the_board_goes_on(
 
 
 def test_over_tls_only_with_the_right_authority(fresh_server: FreshServer, tmp_path: Path, start: StartBoard) -> None:
-    certificate, key = _certificate(tmp_path / "hub")
+    certificate, key = make_certificate(tmp_path / "hub")
+    other, _ = make_certificate(tmp_path / "other")
     hub = fresh_server(ROOST_TLS_CERT=str(certificate), ROOST_TLS_KEY=str(key))
     with register_user(hub) as owner:
         with start(hub, count=5, ca=str(certificate)) as board:
             device_id = board.pair(owner, unique_uid(tmp_path))
             assert board.result()["waiting"] == 0
         assert counted(owner, device_id) == list(range(5))
-        other, _ = _certificate(tmp_path / "other")
         with start(hub, count=1, ca=str(other), patience_ms=1000) as board:
             assert board.result()["waiting"] == 1
+        # The package for Python, too: one more hub with certificates would take longer than all of this.
+        _sends_over_tls(hub, owner, tmp_path / "http", "http", certificate)
+        _sends_over_tls(hub, owner, tmp_path / "mqtt", "mqtt", certificate)
+        stranger = Device(f"https://localhost:{hub.port}", tmp_path / "stranger", "stranger", ca=str(other))
+        with pytest.raises(NotNow, match="CERTIFICATE_VERIFY_FAILED"):
+            stranger.say_hello()
+        stranger.close()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
-    folder.mkdir()
-    made = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, made.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(made, hashes.SHA256())
-    )
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    key.write_bytes(made.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-    return certificate, key
+def _sends_over_tls(
+    hub: RoostServer, owner: UserClient, folder: Path, transport: Literal["http", "mqtt"], certificate: Path
+) -> None:
+    device = Device(
+        f"https://localhost:{hub.port}", folder, unique_uid(folder),
+        transport=transport, mqtt_port=hub.mqtt_port, ca=str(certificate),
+    )  # fmt: skip
+    device_id = pair(device, owner)
+    device.send({"n": 1})
+    with device:
+        assert device.wait_until_sent(20)
+    assert counted(owner, device_id) == [1]
