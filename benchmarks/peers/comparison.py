@@ -21,6 +21,7 @@ from benchmarks.peers.peer import Answer, Peer, PeerMissing
 from benchmarks.peers.roost_hub import Roost, RoostOverMqtt, roost, roost_over_mqtt
 from benchmarks.peers.victoriametrics import VictoriaMetrics, victoriametrics
 from benchmarks.peers.workload import DAY_BUCKET_MS, SERIES, YEAR_BUCKET_MS, Averages, Workload, workload
+from benchmarks.server import CORES
 
 PEERS: dict[type[Peer], Callable[[Workload], AbstractContextManager[Peer]]] = {
     Roost: roost,
@@ -49,7 +50,8 @@ def measure_peers(pace: Pace) -> dict[str, Any]:
         print(f"  {kind.name}: {results[kind.name]}", flush=True)
     if pace.blocks > 1:
         with TemporaryDirectory() as folder:
-            table.write(describe_machine(Path(folder)), work, results)
+            # This process has been put on one core by now.
+            table.write(describe_machine(Path(folder)) | {"cores": len(CORES)}, work, results)
     return {name: figures.get("points_per_cpu_s", "missing") for name, figures in results.items()}
 
 
@@ -65,6 +67,7 @@ def _measure(peer: Peer, *, repeats: int) -> dict[str, Any]:
         "version": peer.version,
         "transport": peer.transport,
         "promise": peer.promise,
+        "remark": peer.remark,
         "points": points,
         "points_per_cpu_s": round(points / used),
         "points_per_s": round(points / took_s),

@@ -43,6 +43,7 @@ class InfluxDB(Peer):
     name = "InfluxDB"
     transport = "HTTP, line protocol, 5,000 messages a request"
     promise = "on the disk: its log is synced at every request"
+    remark = "As it comes, but a shard that nobody writes to is compacted after seconds, not hours."
 
     def __init__(self, workload: Workload, version: str, pid: int, web: Web, folder: Path) -> None:
         super().__init__(workload, version)

@@ -32,6 +32,8 @@ class Peer(ABC):
     """What is certain when a write has been acknowledged."""
     questions: ClassVar[tuple[str, ...]] = ("day", "year", "week")
     """Which of the questions it can answer; history for the others is not loaded."""
+    remark: ClassVar[str] = ""
+    """How it is set up, and where it was asked for less than the others."""
 
     def __init__(self, workload: Workload, version: str) -> None:
         self.workload = workload

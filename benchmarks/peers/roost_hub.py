@@ -30,6 +30,7 @@ class Roost(Peer):
     name = "Roost"
     transport = "HTTP, JSON, 500 messages a request"
     promise = "on the disk: synced, together with what else came meanwhile"
+    remark = "Of each message it checks whose it is, its keys, and whether it was sent before. SQLite."
 
     def __init__(self, workload: Workload, server: RoostServer) -> None:
         super().__init__(workload, __version__)
@@ -109,6 +110,7 @@ class RoostOverMqtt(Roost):
     name = "Roost, MQTT"
     transport = "MQTT QoS 1, JSON, a message each"
     questions = ()
+    remark = "The same hub; its answers are those of the column before."
 
     def ingest(self, readings: ReadingSet) -> int:
         senders = [

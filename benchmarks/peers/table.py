@@ -54,8 +54,8 @@ def _lines(machine: dict[str, Any], work: Workload, results: dict[str, dict[str,
     for row, title in _ROWS.items():
         cells = " | ".join(_cell(results[name], row) for name in names)
         lines.append(f"| {title.format(devices=week.devices)} | {cells} |")
-    missing = [f"- {name}: {figures['missing']}" for name, figures in results.items() if "missing" in figures]
-    return [*lines, *(["", "Missing:", "", *missing] if missing else [])]
+    remarks = [f"- {name}: {figures.get('missing') or figures['remark']}" for name, figures in results.items()]
+    return [*lines, "", *remarks]
 
 
 def _cell(figures: dict[str, Any], row: str) -> str:

@@ -20,6 +20,7 @@ class VictoriaMetrics(Peer):
     name = "VictoriaMetrics"
     transport = "HTTP, line protocol, 5,000 messages a request"
     promise = "in memory: on the disk some seconds later"
+    remark = "As it comes, but for a retention of two years."
 
     def __init__(self, workload: Workload, version: str, pid: int, web: Web, folder: Path) -> None:
         super().__init__(workload, version)
