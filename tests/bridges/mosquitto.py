@@ -84,6 +84,11 @@ class Maker:
         """Publish with QoS 1 and wait until the broker has it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
 
+    def say_at_once(self, topic: str, payloads: list[str]) -> None:
+        """Publish many with QoS 1 and wait until the broker has them all."""
+        for said in [self._client.publish(topic, payload, qos=1) for payload in payloads]:
+            said.wait_for_publish(10)
+
     def listen(self, *filters: str) -> "Maker":
         """Hear what comes from now on, and first what is retained."""
         granted: list[object] = []
