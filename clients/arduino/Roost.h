@@ -310,6 +310,8 @@ class RoostDevice {
       return;
     }
     if (!mqtt_.loop()) return;
+    // A hub that finds this device too busy lets it in, and closes the connection at its first message.
+    if (millis() - openedAt_ > 60000) failures_ = 0;
     if (ends_.count) publishFrom(ends_);
     else if (outbox_.count) publishFrom(outbox_);
     else if (tasks_.count) doTask();
@@ -335,7 +337,7 @@ class RoostDevice {
     snprintf(filter, sizeof filter, "devices/%ld/tasks", long(identity_.id));
     if (taskHandler_ && !mqtt_.subscribe(filter, 1)) return;
     open_ = true;
-    failures_ = 0;
+    openedAt_ = millis();
   }
 
   // Tasks for which there was no room are sent again after a reconnect.
@@ -377,6 +379,7 @@ class RoostDevice {
   // Unless it was pushed out by newer ones while it was on its way.
   template <class Records>
   void drop(Records& records, uint32_t number) {
+    failures_ = 0;
     if (records.count && records.first == number) records.pop();
   }
 
@@ -496,7 +499,7 @@ class RoostDevice {
   TaskHandler taskHandler_ = nullptr;
   DeltaHandler deltaHandler_ = nullptr;
   bool open_ = false, missed_ = false;
-  uint32_t origin_ = 0, failures_ = 0, nextTry_ = 0, lastMillis_ = 0;
+  uint32_t origin_ = 0, failures_ = 0, nextTry_ = 0, openedAt_ = 0, lastMillis_ = 0;
   uint64_t uptime_ = 0, hubMs_ = 0, askedMs_ = 0;
   roost::Ring<BufferBytes> messages_;
   roost::Ring<TaskBytes> tasks_;

@@ -330,8 +330,11 @@ class Device:
         elif kind >> 4 == 9:
             self.connected = True
             self._state = _OPEN
+        elif kind >> 4 == 13:
             self._failures = 0
         elif kind >> 4 == 4:
+            # Not before: a hub that finds this device too busy lets it in, and hangs up at its first message.
+            self._failures = 0
             self._acknowledged(int.from_bytes(body[:2], "big"))
         elif kind >> 4 == 3:
             size = int.from_bytes(body[:2], "big")
