@@ -75,7 +75,8 @@ class Archive:
         """Months that ended long enough ago, and those in which something has arrived since they were written.
 
         An organization whose newest such month is there is taken to be complete but for what is late. With `again`
-        every month from `first` (or the first data) on is compared.
+        every month from `first` (or the first data) on is compared. What is late is written whatever `first` is:
+        retention takes what has been looked at for archived.
 
         Raises LogUnavailable, BlobsUnavailable, FileNotFoundError, AnotherWrites.
         """
@@ -113,7 +114,7 @@ class Archive:
         uids = uids if uids is not None else await self._uids(organization_id)
         start = first or await self._first_month(uids, newest) or newest
         months = months_between(start, newest)
-        return months if again else sorted(touched.union(month for month in months if month not in there))
+        return sorted(touched.union(months if again else (month for month in months if month not in there)))
 
     async def _write(
         self, turn: Turn, organization_id: int, month: Month, uids: Mapping[int, str], *, done: Done

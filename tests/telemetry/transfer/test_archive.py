@@ -160,6 +160,8 @@ async def test_late_data_comes_in_by_itself(world: World) -> None:
     assert await world.archive.write_due() == Done(written=1)
     assert (await archived_months(world.blobs, OURS))[0] == Month(2020, 5)
     assert await world.archive.write_due() == Done()
+    await world.send(2, Month(2019, 5).start_ms, temp_c=1.5)
+    assert (await world.archive.write_due(first=FEBRUARY, again=True)).written == 1
 
 
 async def test_late_data_is_found_in_blocks_too(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
