@@ -19,6 +19,8 @@ Status = Literal["waiting", "connected", "failing", "off"]
 
 
 def _url(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("it holds what no address does; hosts of other alphabets are written as xn--…")
     parts = urlsplit(text)
     try:
         port = parts.port
@@ -42,7 +44,7 @@ def _storable(text: str) -> str:
 def _certificate(text: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):
         raise ValueError("it is no certificate in PEM (-----BEGIN CERTIFICATE-----)") from None
     return text
 

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from roost.bridges.book import BridgeBook
 from roost.bridges.models import Bridge
+from roost.bridges.schemas import BridgeCreate
 from roost.bridges.sealing import Sealing
 from roost.core.clock import SystemClock
 from roost.core.database import Database
@@ -58,6 +60,21 @@ async def test_one_process_holds_a_bridge_until_it_lets_go_or_is_gone(database: 
         await session.execute(text("UPDATE bridges SET held_until = now() - interval '1 second'"))
     assert len(await first.list_due()) == 1
     assert await second.list_due() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", "http://broker"), ("url", "mqtt://"), ("url", "mqtt://a:b@broker"), ("url", "mqtt://broker:70000"),
+        ("url", "mqtt://[::1"), ("url", "mqtt://br öker"), ("url", "mqtt://broker/path"), ("ca_certificate", "ä"),
+        ("ca_certificate", "-----BEGIN CERTIFICATE-----"), ("discovery_prefix", "a/#"), ("version", "3.1"),
+        ("sources", [{"topic": "a/{device}", "device_uid": "{other}"}]), ("sources", [{"topic": "#/a"}]),
+    ],
+)  # fmt: skip
+def test_what_is_no_bridge_is_refused_with_the_field_s_name(field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BridgeCreate.model_validate({"name": "House", "url": "mqtt://broker", field: value})
+    assert refused.value.errors()[0]["loc"][0] == field
 
 
 def test_a_sealed_password_opens_for_its_bridge_and_with_its_key_alone() -> None:
