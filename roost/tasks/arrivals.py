@@ -6,15 +6,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from roost.core.bus import Bus
-from roost.devices.messages import ENDING_EVENTS
+from roost.devices.messages import ENDING_EVENTS, TOKEN_REVOKED
 from roost.tasks.messages import CHANGED, DUE
+
+_REVOKING = ENDING_EVENTS | {TOKEN_REVOKED}
+
+
+class Wait:
+    """One long poll. `arrived` is set whenever there may be something; whoever looks clears it first."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        # The hub goes down, or the token with which it was begun is good no more: nothing is to be given out.
+        self.over = False
+
+    def end(self) -> None:
+        self.over = True
+        self.arrived.set()
 
 
 class Arrivals:
     """Long polls by device, and listeners for all devices."""
 
     def __init__(self, bus: Bus) -> None:
-        self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._waiting: dict[int, set[Wait]] = {}
         self._listeners: list[Callable[[int], None]] = []
         self.closed = False
         self._unsubscribe = [
@@ -30,21 +45,22 @@ class Arrivals:
     def close(self) -> None:
         """Let every long poll answer now, and no other wait: the hub is going down."""
         self.closed = True
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for waits in self._waiting.values():
+            for wait in waits:
+                wait.end()
 
     @contextmanager
-    def waiting(self, device_id: int) -> Iterator[asyncio.Event]:
-        """An event that is set whenever there may be work for the device; whoever looks clears it first."""
-        event = asyncio.Event()
-        self._waiting.setdefault(device_id, set()).add(event)
+    def waiting(self, device_id: int) -> Iterator[Wait]:
+        """A long poll of the device, from now until the end of the block."""
+        wait = Wait()
+        wait.over = self.closed
+        self._waiting.setdefault(device_id, set()).add(wait)
         try:
-            yield event
+            yield wait
         finally:
-            events = self._waiting[device_id]
-            events.discard(event)
-            if not events:
+            waits = self._waiting[device_id]
+            waits.discard(wait)
+            if not waits:
                 del self._waiting[device_id]
 
     def listen(self, listener: Callable[[int], None]) -> Callable[[], None]:
@@ -53,8 +69,8 @@ class Arrivals:
         return lambda: self._listeners.remove(listener)
 
     def _arrived(self, device_id: int) -> None:
-        for event in self._waiting.get(device_id, ()):
-            event.set()
+        for wait in self._waiting.get(device_id, ()):
+            wait.arrived.set()
         for listener in self._listeners:
             listener(device_id)
 
@@ -68,6 +84,6 @@ class Arrivals:
             self._arrived(device_id)
 
     def _on_device(self, subject: str, message: dict[str, Any]) -> None:
-        if subject in ENDING_EVENTS:
-            for event in self._waiting.get(message["device_id"], ()):
-                event.set()
+        if subject in _REVOKING:
+            for wait in self._waiting.get(message["device_id"], ()):
+                wait.end()

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.core.database import Database
@@ -21,8 +22,8 @@ class Groups(Generic[Request, Answer]):
     """Hands requests to `work` in groups, each with a write session of its own.
 
     `work` answers every request in its place, with a RoostError for one that is refused; a refusal has changed nothing.
-    When it raises, everything of the group is undone and asked again one by one, so that nobody suffers for another's
-    value that the database cannot hold.
+    When the database refuses something in it, everything of the group is undone and asked again one by one, so that
+    nobody suffers for another's value; when the database is away, everybody hears so.
     """
 
     def __init__(self, database: Database, work: Work[Request, Answer], name: str) -> None:
@@ -61,14 +62,22 @@ class Groups(Generic[Request, Answer]):
             async with self._database.write() as session:
                 answers = await self._work(session, [request for request, _ in group])
         except Exception as error:  # noqa: BLE001 - each of them gets it and answers for it
-            if len(group) == 1:
-                _settle(group[0][1], error)
-                return
-            for entry in group:
-                await self._serve([entry])
+            if len(group) > 1 and _concerns_one(error):
+                for entry in group:
+                    await self._serve([entry])
+            else:
+                for _, future in group:
+                    _settle(future, error)
             return
         for (_, future), answer in zip(group, answers, strict=True):
             _settle(future, answer)
+
+
+def _concerns_one(error: Exception) -> bool:
+    """Whether others may fare better: a value that does not fit, a device that has just been deleted."""
+    if isinstance(error, OperationalError | InterfaceError) or getattr(error, "connection_invalidated", False):
+        return False
+    return isinstance(error, DBAPIError | ValueError | OverflowError)
 
 
 def _settle(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:

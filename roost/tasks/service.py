@@ -1,7 +1,6 @@
 """The queue as devices meet it: contexts, polls that wait, reports."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from roost.core.errors import Conflict, RoostError
 from roost.core.rates import RateLimiter
 from roost.devices.identities import DeviceIdentity
 from roost.tasks import leasing, reports
-from roost.tasks.arrivals import Arrivals
+from roost.tasks.arrivals import Arrivals, Wait
 from roost.tasks.groups import Groups
 from roost.tasks.leasing import QUEUED, Poll
 from roost.tasks.messages import Place, tell_due
@@ -89,17 +88,15 @@ class Tasks:
         Raises TooMany when it asks again and again for nothing.
         """
         deadline = self._clock.monotonic() + wait_s
-        with self.arrivals.waiting(poll.device_id) as arrival:
+        with self.arrivals.waiting(poll.device_id) as wait:
             while True:
-                arrival.clear()
+                wait.arrived.clear()
                 found = await self._leases.ask(poll)
                 left_s = deadline - self._clock.monotonic()
-                if found or left_s <= 0 or self.arrivals.closed:
+                if found or left_s <= 0 or not await _arrived(wait, left_s, gone):
                     break
-                if not await _arrived(arrival, left_s, gone):
-                    break
-        if not found and not self.arrivals.closed:
-            self.empty_polls.check(str(poll.device_id), _TOO_OFTEN)
+            if not found and not wait.over:
+                self.empty_polls.check(str(poll.device_id), _TOO_OFTEN)
         return found
 
     async def hand_out(self, polls: Sequence[Poll]) -> list[list[LeasedTask]]:
@@ -149,9 +146,11 @@ def place_of(device: DeviceIdentity) -> Place:
     return Place(device.organization_id, device.home_id)
 
 
-async def _arrived(arrival: asyncio.Event, patience_s: float, gone: Gone | None) -> bool:
-    """Whether there may be something; False when the time is over or nobody waits any more."""
-    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(arrival.wait())]
+async def _arrived(wait: Wait, patience_s: float, gone: Gone | None) -> bool:
+    """Whether there may be something; False when the time is over, or nobody is to get anything any more."""
+    if wait.over:
+        return False
+    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(wait.arrived.wait())]
     if gone is not None:
         waiting.append(asyncio.ensure_future(gone()))
     try:
@@ -159,6 +158,5 @@ async def _arrived(arrival: asyncio.Event, patience_s: float, gone: Gone | None)
     finally:
         for task in waiting:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*waiting, return_exceptions=True)
-    return waiting[0] in done and (len(waiting) == 1 or waiting[1] not in done)
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return done == {waiting[0]} and not wait.over

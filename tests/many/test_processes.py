@@ -1,6 +1,7 @@
 """Several processes on one NATS and one PostgreSQL: what happens in one is true in the others at once."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import httpx2
@@ -73,6 +74,28 @@ async def publish(server: RoostServer, device: RegisteredDevice, body: bytes) ->
         return (await client.receive()).reason
     finally:
         await client.close()
+
+
+def test_work_ordered_at_one_process_reaches_who_waits_at_another(
+    hub: Hub, user: UserClient, device: RegisteredDevice
+) -> None:
+    def order() -> int:
+        return int(user.post(f"/devices/{device.id}/tasks", json={"type": "blink"}).json()["id"])
+
+    def poll(server: RoostServer, wait_s: int) -> list[int]:
+        url = f"{server.url}/api/v1/tasks/poll?limit=10&wait={wait_s}"
+        answer = httpx2.post(url, headers=device.headers, timeout=40, trust_env=False, verify=False)
+        assert answer.status_code == 200, answer.text
+        return [task["id"] for task in answer.json()]
+
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(poll, server, 30) for server in hub.apis]
+        ordered = {order()}
+        # Both are woken, and one of them gets it; the other waits for the next one.
+        wait_until(lambda: any(one.done() for one in waiting), timeout_s=20)
+        ordered.add(order())
+        got = [task_id for one in waiting for task_id in one.result()]
+    assert sorted(got) == sorted(ordered)
 
 
 def numbers(user: httpx2.Client, device: RegisteredDevice) -> list[object]:

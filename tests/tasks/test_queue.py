@@ -218,6 +218,23 @@ async def test_a_long_poll_ends_when_the_hub_goes_down(queue: Queue) -> None:
     assert await waiting == []
 
 
+@pytest.mark.parametrize("subject", ["device.token_revoked", "device.released", "device.deleted"])
+async def test_nothing_is_leased_with_a_token_that_is_good_no_more(queue: Queue, subject: str) -> None:
+    here, begun = queue.devices[0], asyncio.Event()
+    poll = Poll(here.device_id, place_of(here), "default", 1, 60, "http")
+
+    async def stay() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(queue.tasks.poll(poll, 30, stay))
+    await begun.wait()
+    queue.bus.publish(subject, {"device_id": here.device_id})
+    task = await queue.order(here)
+    assert await waiting == []
+    assert (await queue.row(task.id)).status == "queued"
+
+
 async def test_nothing_is_leased_to_a_client_that_has_gone(queue: Queue) -> None:
     here, gone = queue.devices[0], asyncio.Event()
     poll = Poll(here.device_id, place_of(here), "default", 1, 60, "http")
