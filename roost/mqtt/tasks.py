@@ -123,6 +123,9 @@ class TaskFeed:
             room = WINDOW - len(self._held.get(device_id, ()))
             if room > 0:
                 polls.append(Poll(device_id, None, DEFAULT_CONTEXT, room, LONGEST_LEASE_S, VIA))
+            else:
+                # It came back with all that it may hold: there is more when one of them has ended.
+                self._full.add(device_id)
         for poll, tasks in zip(polls, await self._tasks.hand_out(polls), strict=True):
             for task in tasks:
                 self._send(poll.device_id, task)

@@ -138,6 +138,20 @@ def test_a_device_gets_no_more_than_it_may_hold_and_the_next_when_one_is_done(
     assert {one["status"] for one in user.get(f"/devices/{device.id}/tasks").json()} == {"done"}
 
 
+def test_a_device_that_returns_with_its_hands_full_gets_the_next_when_one_is_done(
+    user: UserClient, device: RegisteredDevice, start: Start
+) -> None:
+    for _ in range(17):
+        order(user, device)
+    worker = start(device)
+    first = [worker.receive()["id"] for _ in range(16)]
+    worker.leave()
+    again = start(device)
+    assert [again.receive()["id"] for _ in range(16)] == first
+    assert again.report(first[0], "complete", status="done").reason == 0
+    assert again.receive()["id"] not in first
+
+
 def test_reports_that_do_not_count_are_refused_with_a_reason(
     user: UserClient, device: RegisteredDevice, start: Start
 ) -> None:
