@@ -16,7 +16,7 @@ from roost_device.journal import Journal
 from roost_device.sending import Carrier, HttpCarrier, Sender
 from roost_device.shadow import LOOK_EVERY_S, DeltaHandler, Shadow
 from roost_device.spool import CAPACITY, Spool
-from roost_device.storage import Storage
+from roost_device.storage import Claim, Storage
 from roost_device.tasks import Handler, Skill
 from roost_device.work import Poll, Pushed, Worker
 
@@ -67,6 +67,7 @@ class Device:
         self._context_key = context_key
         self._look_every_s = shadow_look_every_s
         self._storage = Storage(folder)
+        self._claim = Claim(folder)
         self.spool = Spool(self._storage, spool_capacity)
         self._journal = Journal(self._storage)
         self._skills: dict[str, Skill] = {}
@@ -143,10 +144,14 @@ class Device:
         self._shadow.report(state)
 
     def start(self) -> None:
-        """Begin to send, to take tasks and to follow the shadow, in threads. Raises NotPaired."""
+        """Begin to send, to take tasks and to follow the shadow, in threads.
+
+        Raises NotPaired; OSError when another program is this device already.
+        """
         device_id = self._identity.device_id
         if device_id is None or self._identity.token is None:
             raise NotPaired(f"The device {self._identity.device_uid!r} is not paired yet.")
+        self._claim.take()
         self._stopped.clear()
         self.hub.resume()
         shadow = self._shadow = Shadow(self.hub, device_id, self._stopped, self._on_delta, self._look_every_s)
@@ -178,6 +183,7 @@ class Device:
         self._threads.clear()
         self._wakers.clear()
         self.hub.close()
+        self._claim.give_back()
 
     def close(self) -> None:
         """Stop, and give the folder back."""

@@ -1,5 +1,6 @@
 """The device's own small database: what waits to be sent, and what became of its tasks."""
 
+import fcntl
 import logging
 import sqlite3
 import threading
@@ -7,8 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 FILE = "device.db"
+LOCK = "lock"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS origin (name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
@@ -59,6 +62,32 @@ class Storage:
         """Give the file back; nothing may be asked afterwards."""
         with self._lock:
             self._connection.close()
+
+
+class Claim:
+    """That this program, and no other, is the device whose folder it is: two of them would do every task twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._file: TextIO | None = None
+
+    def take(self) -> None:
+        """Raises OSError when another program has it. It ends with the program, however that ends."""
+        if self._file is not None:
+            return
+        file = self._path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise OSError(f"Another program uses {self._path.parent} already; stop it first.") from None
+        self._file = file
+
+    def give_back(self) -> None:
+        """Others may have it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _open(path: Path) -> sqlite3.Connection:

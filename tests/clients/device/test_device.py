@@ -145,6 +145,16 @@ def test_a_folder_belongs_to_one_device(tmp_path: Path) -> None:
         Device("http://127.0.0.1:9", tmp_path, "first-1")
 
 
+def test_two_programs_cannot_be_the_same_device(hub: RoostServer, owner: UserClient, tmp_path: Path) -> None:
+    device = _device(hub, tmp_path)
+    pair(device, owner)
+    second = _device(hub, tmp_path)
+    with device, pytest.raises(OSError, match="Another program uses"):
+        second.start()
+    with second:
+        pass
+
+
 @pytest.mark.parametrize("url", ["hub.example", "ftp://hub.example", "http://"])
 def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="not the address of a hub"):
