@@ -80,7 +80,7 @@ def _table(machine: dict[str, Any], cases: Sequence[Figures]) -> str:
 
 
 def _drawing(panels: Sequence[_Panel]) -> str:
-    """Both axes logarithmic; a line for each kind of question, its median."""
+    """Both axes logarithmic; a line for each kind of question: what the processor had to do for one."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif"'
         ' font-size="12">',
@@ -104,7 +104,7 @@ def _panel(panel: _Panel, left: float) -> list[str]:
     def y_of(ms: float) -> float:
         return _TOP + _PANEL_H * (1 - math.log(max(ms, _LOW_MS) / _LOW_MS) / math.log(_HIGH_MS / _LOW_MS))
 
-    parts = [f'<text x="{left}" y="{_TOP - 16}" font-weight="bold">{panel.title}: milliseconds by {panel.axis}</text>']
+    parts = [f'<text x="{left}" y="{_TOP - 16}" font-weight="bold">{panel.title}: CPU, ms, by {panel.axis}</text>']
     for power in range(round(math.log10(_LOW_MS)), round(math.log10(_HIGH_MS)) + 1):
         y = y_of(10**power)
         parts.append(f'<path d="M{left} {y:.1f}h{_PANEL_W}" stroke="#dee2e6"/>')
@@ -114,7 +114,7 @@ def _panel(panel: _Panel, left: float) -> list[str]:
         label = _short(found[panel.axis])
         parts.append(f'<text x="{x:.1f}" y="{_TOP + _PANEL_H + 18}" text-anchor="middle">{label}</text>')
     for name, colour in zip(_QUESTIONS, _COLOURS, strict=True):
-        places = [(x_of(found[panel.axis]), y_of(found[f"{name}_p50_ms"])) for found in panel.cases]
+        places = [(x_of(found[panel.axis]), y_of(found[f"{name}_cpu_ms"])) for found in panel.cases]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
