@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.access.matrix.mqtt_socket import CONNACK, PUBACK, PUBLISH, SUBACK, VERSION, MqttSocket, mqtt_socket
-from tests.conftest import RegisteredDevice, UserClient, register_device
+from tests.conftest import FreshServer, RegisteredDevice, UserClient, register_device, register_user
 from tests.live.conftest import connect_live
 from tests.mqtt import wire
 from tests.roost_server import RoostServer
@@ -138,18 +138,21 @@ def test_a_device_gets_no_more_than_it_may_hold_and_the_next_when_one_is_done(
     assert {one["status"] for one in user.get(f"/devices/{device.id}/tasks").json()} == {"done"}
 
 
-def test_a_device_that_returns_with_its_hands_full_gets_the_next_when_one_is_done(
-    user: UserClient, device: RegisteredDevice, start: Start
-) -> None:
-    for _ in range(17):
-        order(user, device)
-    worker = start(device)
-    first = [worker.receive()["id"] for _ in range(16)]
-    worker.leave()
-    again = start(device)
-    assert [again.receive()["id"] for _ in range(16)] == first
-    assert again.report(first[0], "complete", status="done").reason == 0
-    assert again.receive()["id"] not in first
+def test_a_device_that_returns_with_its_hands_full_gets_the_next_when_one_is_done(fresh_server: FreshServer) -> None:
+    hub = fresh_server()
+    with register_user(hub) as user, ExitStack() as connections:
+        device = register_device(user)
+        for _ in range(17):
+            order(user, device)
+        before = Worker(connections.enter_context(mqtt_socket(hub.mqtt_port)), device, connections)
+        first = [before.receive()["id"] for _ in range(16)]
+        # Killed, since a hub that goes on knows that there was more.
+        hub.kill()
+        hub.start()
+        again = Worker(connections.enter_context(mqtt_socket(hub.mqtt_port)), device, connections)
+        assert [again.receive()["id"] for _ in range(16)] == first
+        assert again.report(first[0], "complete", status="done").reason == 0
+        assert again.receive()["id"] not in first
 
 
 def test_reports_that_do_not_count_are_refused_with_a_reason(
