@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -16,7 +16,7 @@ from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
 from roost.devices.repository import DevicePlace, list_device_places
-from roost.telemetry.answers import as_json, buckets_before, reading_the_log, store_of
+from roost.telemetry.answers import as_json, bucket_headers, buckets_before, reading_the_log, store_of
 from roost.telemetry.buckets import Buckets, FixedBuckets, edges_over
 from roost.telemetry.parameters import Division, Fleet, FleetWanted, Question, RecentSpan, SensorTypes, invalid_query
 from roost.telemetry.questions import BucketQuestion
@@ -79,7 +79,8 @@ async def list_trends(
 
 @router.get("/analytics/summary", responses=problem_responses(401, 403, 404, 503))
 async def read_summary(
-    request: Request, session: ReadSession, *, user: Reader, fleet: Fleet, span: RecentSpan, sensor_type: SensorTypes,
+    request: Request, response: Response, session: ReadSession, *, user: Reader, fleet: Fleet, span: RecentSpan,
+    sensor_type: SensorTypes,
     bucket: Division,
     worst: Annotated[
         int, Query(ge=0, le=500, description="How many devices to name, those heard in the fewest buckets first.")
@@ -93,6 +94,8 @@ async def read_summary(
     devices = await _devices(session, user, fleet)
     span = Span(span.since, min(span.until, request.app.state.clock.now_ms()))
     edges = _stretches(span, bucket)
+    folded_before = await buckets_before(request, [device.id for device in devices], span, sensor_type)
+    response.headers.update(bucket_headers(folded_before))
     with reading_the_log():
         store = store_of(request)
         analyst = await store.analyst()

@@ -1522,6 +1522,8 @@ export interface paths {
          *
          *     Readings come by device id, time, arrival and name, events the newest first; so a download that broke off goes on
          *     with `resume`. The export is an entry in the audit log.
+         *
+         *     Of readings that were down-sampled nothing is in it: `X-Buckets-Before` says up to when that may be so.
          */
         get: operations["export_telemetry"];
         put?: never;

@@ -51,6 +51,10 @@ class History:
         latest = max((horizon.of(keys, folded=True) for horizon in some), default=since)
         return latest if latest > since else None
 
+    async def folds_anything(self) -> bool:
+        """Whether there may be buckets of any device."""
+        return await self._horizons.any_folded()
+
     async def pieces(
         self, device_id: int, since: int, until: int, *, keys: Sequence[str] = (), whole: Whole | None = None
     ) -> "AsyncIterator[Frame | Summary]":

@@ -132,6 +132,16 @@ class Horizons:
                 found |= asked
         return found
 
+    async def any_folded(self) -> bool:
+        """Whether there may be buckets of any device at all. Raises LogUnavailable."""
+        # In a set of edges as JSON nothing else is true.
+        query = select(RetentionHorizon.device_id).where(RetentionHorizon.rules.contains("true")).limit(1)
+        try:
+            async with self._database.read() as session:
+                return await session.scalar(query) is not None
+        except (DBAPIError, RoostError, OSError, TimeoutError) as error:
+            raise LogUnavailable(f"Where older telemetry is cannot be looked up: {error}") from error
+
     async def _ask(self, device_ids: Sequence[int]) -> dict[int, Known]:
         query = select(Device.id, Device.organization_id, RetentionHorizon.rules).where(Device.id.in_(device_ids))
         async with self._database.read() as session:

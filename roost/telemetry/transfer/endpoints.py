@@ -1,9 +1,11 @@
 """Telemetry as a file, out of the hub and in, within the caller's reach."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -17,9 +19,11 @@ from roost.core.errors import Invalid
 from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
-from roost.devices.repository import get_device
-from roost.telemetry.answers import reading_the_log
+from roost.devices.repository import get_device, list_ids
+from roost.telemetry.answers import bucket_headers, buckets_before, reading_the_log
 from roost.telemetry.parameters import SensorTypes, TimeSpan
+from roost.telemetry.retention.history import History
+from roost.telemetry.spans import Span
 from roost.telemetry.transfer.schemas import ImportOut, RefusedLine
 from roost.telemetry.transfer.service import READ, WRITE, Transfers
 from roost.telemetry.transfer.wanted import MEDIA_TYPES, Events, Format, Position, Readings, What
@@ -93,18 +97,35 @@ async def export_telemetry(
 
     Readings come by device id, time, arrival and name, events the newest first; so a download that broke off goes on
     with `resume`. The export is an entry in the audit log.
+
+    Of readings that were down-sampled nothing is in it: `X-Buckets-Before` says up to when that may be so.
     """
     devices = [await get_device(session, user, one, READ) for one in device_id or ()]
     transfers: Transfers = request.app.state.transfers
     owners = {device.organization_id for device in devices}
     deed = Deed("", Actor.of(user), organization_id=owners.pop() if len(owners) == 1 else None)
+    folded_before = await _left_out(request, session, user, wanted, device_id, home_id)
     with reading_the_log():
         pieces = await transfers.export(user, deed, wanted, device_id or (), home_id)
     clock: Clock = request.app.state.clock
     kind = "readings" if isinstance(wanted, Readings) else "events"
     name = f"roost-{kind}-{clock.now():%Y-%m-%d}.{wanted.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    headers |= bucket_headers(folded_before)
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted.format], headers=headers)
+
+
+async def _left_out(  # noqa: PLR0917 - what the export was asked for
+    request: Request, session: AsyncSession, user: UserPrincipal, wanted: Readings | Events,
+    device_ids: Sequence[int] | None, home_id: int | None,
+) -> int | None:  # fmt: skip
+    """Up to when (ms) readings of the export may be there as buckets only, which no file has."""
+    history: History = request.app.state.history
+    with reading_the_log():
+        if isinstance(wanted, Events) or not await history.folds_anything():
+            return None
+    ids = device_ids or await list_ids(session, user, READ, None, home_id)
+    return await buckets_before(request, ids, Span(wanted.since, wanted.until), wanted.keys)
 
 
 @router.post("/analytics/import", openapi_extra=_LINES, responses=problem_responses(401, 403, 408, 413, 503, 507))

@@ -111,4 +111,7 @@ async def test_the_hub_does_it_in_a_child(
         assert (answer.status_code, len(answer.json())) == (200, 10 if query == "limit=10" else 40)
         before = datetime.fromisoformat(answer.headers["x-buckets-before"])
         assert timedelta(days=10) < datetime.now(UTC) - before < timedelta(days=11)
+        for path in ("trends", "summary", "export"):
+            many = owner.get(f"/analytics/{path}?device_id={meter.id}&device_id={device.id}&from=2020-01-01T00:00:00Z")
+            assert (many.status_code, many.headers["x-buckets-before"]) == (200, answer.headers["x-buckets-before"])
         assert "x-buckets-before" not in owner.get(f"/devices/{device.id}/readings?{query}").headers
