@@ -50,6 +50,8 @@ class Machine:
         self._config = folder / "agent.toml"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = os.environ | {"PYTHONPATH": f"{_PACKAGE}:{folder}", "PYTHONUNBUFFERED": "1"}
+        # It would be measured with the memory that measuring takes.
+        self._environment.pop("COVERAGE_PROCESS_CONFIG", None)
 
     def pair(self, owner: UserClient) -> int:
         """Pair from the terminal, with a wrong code first; the device's id."""
