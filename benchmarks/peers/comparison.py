@@ -73,10 +73,10 @@ def _measure(peer: Peer, *, repeats: int) -> dict[str, Any]:
         "points_per_s": round(points / took_s),
         "bytes_per_point": round(_size(peer) / points, 2),
     }
-    for each in (work.year, work.week):
-        if each.name in peer.questions:
-            peer.load(each)
-    if peer.questions != ("day",):
+    history = [each for each in (work.year, work.week) if each.name in peer.questions]
+    for each in history:
+        peer.load(each)
+    if history:
         peer.settle()
     for question in peer.questions:
         figures |= _percentiles(question, _ASKED[question](peer, repeats))

@@ -60,7 +60,7 @@ class InfluxDB(Peer):
 
     def settle(self) -> None:
         # It looks for shards to compact every few seconds; only when nothing comes of it is the work done.
-        self.wait_for_rest(still_s=15)
+        self.wait_for_rest(still_s=12)
 
     def size_bytes(self) -> int:
         return size_of(self._folder)

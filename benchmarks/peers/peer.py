@@ -79,7 +79,7 @@ class Peer(ABC):
     def memory_mib(self) -> float:
         return sum(map(tree_memory_mib, self.pids))
 
-    def wait_for_rest(self, still_s: float = 6) -> None:
+    def wait_for_rest(self, still_s: float = 4) -> None:
         """Return when for so long the processes have hardly used the processor, and what they keep has not changed."""
         rested_s, deadline = 0.0, time.perf_counter() + _REST_TIMEOUT_S
         while rested_s < still_s:

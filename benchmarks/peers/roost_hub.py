@@ -44,6 +44,7 @@ class Roost(Peer):
         # Of what has ended: the hub before it was started again, and sealing.
         self._cpu_before_s = 0.0
         self._web = self._new_web()
+        self._days = 0
 
     @property
     def pids(self) -> list[int]:
@@ -61,12 +62,16 @@ class Roost(Peer):
         return readings.points
 
     def settle(self) -> None:
-        """Seals all, also what the hub would go on to fill for a day."""
-        self.wait_for_rest()
+        """Seals all, also what the hub would go on to fill for a day, and what its child had not come to."""
         self._cpu_before_s = self.cpu_s()
         self._web.close()
         self._server.stop()
-        asyncio.run(_close_slices(self._server.data_dir / "telemetry", self._credentials["week"][-1].device_id))
+        self._days += 1
+        last = self._credentials["week"][-1].device_id
+        folder = self._server.data_dir / "telemetry"
+        slices = len(list(folder.glob("head_*.db")))
+        asyncio.run(_close_slice(folder, last, self._days))
+        assert len(list(folder.glob("head_*.db"))) == slices + 1, "The slice was not closed."
         used = os.times()
         sealed = self._server.run_command("telemetry", "seal", timeout_s=600)
         assert sealed.returncode == 0, sealed.stdout + sealed.stderr
@@ -135,11 +140,10 @@ def roost_over_mqtt(workload: Workload) -> Iterator[RoostOverMqtt]:
         yield RoostOverMqtt(workload, server)
 
 
-async def _close_slices(folder: Path, device_id: int) -> None:
-    """What a message of the next day does: sealing takes what is no longer written to."""
-    tomorrow = int(time.time() * 1000) + SLICE_AGE_MS
-    log = SqliteLog(folder, StoppedClock(tomorrow))
+async def _close_slice(folder: Path, device_id: int, days: int) -> None:
+    """What a message does that comes so many days from now: sealing takes what is no longer written to."""
+    then = int(time.time() * 1000) + days * SLICE_AGE_MS
+    log = SqliteLog(folder, StoppedClock(then))
     await log.open()
-    last = Message(tomorrow, tomorrow, None, {"last": 1.0}, b'{"last":1.0}')
-    await log.append([device_id], [last])
+    await log.append([device_id], [Message(then, then, None, {"last": 1.0}, b'{"last":1.0}')])
     await log.close()
