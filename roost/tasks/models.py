@@ -57,6 +57,7 @@ class Task(Base):
         Index("ix_tasks_available_at", "available_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_tasks_expires_at", "expires_at", sqlite_where=_EXPIRING, postgresql_where=_EXPIRING),
         Index("ix_tasks_lease_expires_at", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
+        Index("ix_tasks_held", "device_id", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
         Index("ix_tasks_ended_at", "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("ix_tasks_device_id_id", "device_id", "id"),
         Index("ix_tasks_bulk_id_status", "bulk_id", "status"),

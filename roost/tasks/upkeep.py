@@ -112,7 +112,9 @@ def _due(since: datetime, now: datetime) -> ColumnElement[bool]:
 async def _expire(session: AsyncSession, record: Record) -> None:
     now = record.now
     late = select(Task).where(Task.status == QUEUED, Task.expires_at.is_not(None), Task.expires_at <= now)
-    tasks = (await session.scalars(late.order_by(Task.id).limit(_AT_ONCE).with_for_update(skip_locked=True))).all()
+    tasks = (
+        await session.scalars(late.order_by(Task.expires_at).limit(_AT_ONCE).with_for_update(skip_locked=True))
+    ).all()
     if not tasks:
         return
     places = await places_of(session, [task.device_id for task in tasks])

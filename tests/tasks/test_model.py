@@ -140,6 +140,9 @@ class Machine(RuleBasedStateMachine):
                 )
             )
 
+        if any(known.status == "leased" and not known.held(self.now) for known in self.known.values()):
+            # Whoever polls puts back what is lost; of two at once, the one that does not gets it a moment later.
+            self.look_after()
         answers = self._run(all_at_once())
         got = [task for answer in answers for task in answer]
         assert len({task.id for task in got}) == len(got), "A task was leased twice at once."

@@ -108,6 +108,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("status = 'queued' AND expires_at IS NOT NULL"),
         )
         batch_op.create_index(
+            "ix_tasks_held",
+            ["device_id", "lease_expires_at"],
+            unique=False,
+            sqlite_where=sa.text("status = 'leased'"),
+            postgresql_where=sa.text("status = 'leased'"),
+        )
+        batch_op.create_index(
             "ix_tasks_lease_expires_at",
             ["lease_expires_at"],
             unique=False,
