@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from roost.app import Part
 from roost.cli import run
 from roost.cli.run import CannotStart, read_settings
 from roost.core import nats as core_nats
 from roost.core.settings import Settings
+from roost.parts import Part
 from tests.nats_server import NatsServer
 from tests.postgres_cluster import free_port
 

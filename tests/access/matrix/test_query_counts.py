@@ -97,7 +97,7 @@ async def _fill(app: FastAPI, client: httpx2.AsyncClient) -> tuple[dict[str, str
     device: dict[str, Any] = {}
     for number in range(ROWS):
         await make("/retention-policies", organization_id=organization_id, key_pattern=f"key-{number}", keep_days=None)
-        bridge = {"name": f"Bridge {number}", "url": "mqtt://127.0.0.1", "enabled": False}
+        bridge: dict[str, Any] = {"name": f"Bridge {number}", "url": "mqtt://127.0.0.1", "enabled": False}
         await make("/bridges", organization_id=organization_id, **bridge)
         room = await make(f"/homes/{homes[0]}/rooms", name=f"Room {number}")
         place = {"home_id": homes[0], "room_id": room["id"]}
