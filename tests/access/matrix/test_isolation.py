@@ -132,7 +132,9 @@ def _without_own_words(answer: httpx2.Response) -> str:
         entries = [json.loads(line) for line in answer.text.splitlines()]
     else:
         entries = answer.json()
-    typed = {"request.refused": ("object_id", "details"), "audit.exported": ("details",)}
+    typed = {
+        "request.refused": ("object_id", "details"), "audit.exported": ("details",), "telemetry.exported": ("details",),
+    }  # fmt: skip
     kept = [
         {name: value for name, value in entry.items() if name not in typed.get(entry["action"], ())}
         for entry in entries
