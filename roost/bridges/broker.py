@@ -95,6 +95,10 @@ class Broker(aiomqtt.Client):
         """Tell the broker that the message is safe. A connection that is gone makes no difference: it comes again."""
         self._client.ack(packet_id, 1)
 
+    def next_waiting(self) -> aiomqtt.Message | None:
+        """A message that is here already: for those no task is needed, which costs more than all the rest."""
+        return None if self._queue.empty() else self._queue.get_nowait()
+
     async def listen(self, topic_filter: str) -> None:
         """Subscribe with QoS 1. Raises BrokerError, also when the broker does not grant it."""
         if self.is_v5:

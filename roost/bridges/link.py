@@ -165,8 +165,10 @@ class Link:
         enders: set[asyncio.Future[Any]] = {stopped, intake.failed, telling}
         messages = broker.messages
         try:
-            while (message := await _before(anext(messages), enders)) is not None:
-                await self._take(message, intake)
+            while not any(ender.done() for ender in enders):
+                message = broker.next_waiting() or await _before(anext(messages), enders)
+                if message is not None:
+                    await self._take(message, intake)
             if intake.failed.done():
                 raise _StoreAway(intake.failed.result())
             if telling.done():
