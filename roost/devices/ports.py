@@ -1,4 +1,4 @@
-"""What higher rooms tell this one. `app.py` puts their answers into `app.state`; here is the silent one."""
+"""What higher rooms tell this one. `rooms.py` puts their answers into `app.state`; here is the silent one."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""What this room needs from the one above it; `app.py` puts the answers into `app.state`."""
+"""What this room needs from the one above it; `rooms.py` puts the answers into `app.state`."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What this room needs from those above it; `app.py` puts the answers into `app.state.belongings`."""
+"""What this room needs from those above it; `rooms.py` puts the answers into `app.state.belongings`."""
 
 from collections.abc import Iterable
 from typing import Protocol
