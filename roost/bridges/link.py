@@ -121,7 +121,7 @@ class Link:
             if self._clock.monotonic() - began > GOOD_AFTER_S:
                 wait_s = FIRST_WAIT_S
             # Hubs that lost the same broker must not all come back in the same moment.
-            await self._pause(wait_s * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - no secret
+            await self._pause(wait_s * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _failed(self, why: str) -> None:
