@@ -1,17 +1,13 @@
 """The overview: figures that follow what happens, for the installation's staff and nobody else."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import Connection, event
 
-from roost.app import create_app
 from roost.core.clock import parse_time
-from roost.core.settings import Settings
 from tests.conftest import (
     DatabaseKind,
     FreshServer,
@@ -23,8 +19,6 @@ from tests.conftest import (
 )
 from tests.roost_server import RoostServer
 from tests.waiting import wait_until
-
-HOUSES = 12
 
 
 @pytest.fixture
@@ -196,40 +190,3 @@ def test_a_restart_does_not_forget_what_was_sent_today(fresh_server: FreshServer
         assert house_of(admin, organization_id)["messages_today"] == 2
         assert send(server, device, {"t": 3}) == [201]
         assert house_of(admin, organization_id)["messages_today"] == 3
-
-
-@pytest.fixture
-async def measured(empty_database_url: str, tmp_path: Path) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
-    """A hub in this process with its administrator signed in, and the statements that it executes."""
-    settings = Settings(
-        data_dir=tmp_path, database_url=empty_database_url, mqtt_port=0, host_device=False,
-        admin_password="Tall-Chimney-42", _env_file=None,
-    )  # fmt: skip
-    app, statements = create_app(settings), list[str]()
-
-    def note(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
-        if statement.startswith("SELECT") and "outbox" not in statement:
-            statements.append(statement)
-
-    async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://hub/api/v1") as client:
-            credentials = {"identifier": settings.admin_email, "password": "Tall-Chimney-42"}
-            token = (await client.post("/auth/login", json=credentials)).json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
-            for number in range(HOUSES):
-                home = (await client.post("/homes", json={"name": f"Home {number}"})).json()
-                await client.post("/devices", json={"name": f"Device {number}", "home_id": home["id"]})
-            event.listen(app.state.database.engine.sync_engine, "before_cursor_execute", note)
-            yield client, statements
-
-
-async def test_the_number_of_queries_does_not_grow(measured: tuple[httpx2.AsyncClient, list[str]]) -> None:
-    client, statements = measured
-    counts = []
-    for limit in (1, HOUSES):
-        statements.clear()
-        answer = await client.get("/ops/houses", params={"limit": limit})
-        assert len(answer.json()) == limit, answer.text
-        counts.append(len(statements))
-    assert counts[0] == counts[1] <= 8, statements
