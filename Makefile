@@ -115,10 +115,13 @@ format: .venv/.synced-dev ## Format the Python code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Some tests wait for a disk or a browser: on two cores three at a time end soonest.
+WORKERS ?= 3
+
 .PHONY: test
-test: lint web test-tools ## Everything that must hold before a commit lands
+test: lint web test-tools ## Everything that must hold before a commit lands; COVERAGE=yes also counts the lines it reaches
 	$(NPM) run --silent test
-	$(PYTEST) -n 2 --dist worksteal -m "not soak" --cov --cov-report=term --cov-fail-under=90
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak" $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=90)
 
 .PHONY: soak
 soak: .venv/.synced-dev web test-tools ## The long fault and load runs; what they came to goes to benchmarks/results/soak.md
