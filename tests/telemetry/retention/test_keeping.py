@@ -19,6 +19,7 @@ from tests.conftest import DatabaseKind, FreshServer, RegisteredDevice, UserClie
 from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 from tests.telemetry.retention.test_policies import home_of, make
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -106,6 +107,9 @@ async def test_the_hub_does_it_in_a_child(
         await database.dispose()
     assert count(owner, device) == {"temp": 10}
     assert count(owner, meter) == {"temp": 40}
+    # The hub remembers for some seconds from when on readings may be gone.
+    some = f"/devices/{meter.id}/readings?from=2020-01-01T00:00:00Z&limit=1"
+    await until(lambda: "x-buckets-before" in owner.get(some).headers, 20, what="A word about buckets")
     for query in ("bucket=1d", "points=100", "limit=10"):
         answer = owner.get(f"/devices/{meter.id}/readings?from=2020-01-01T00:00:00Z&{query}")
         assert (answer.status_code, len(answer.json())) == (200, 10 if query == "limit=10" else 40)
