@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.peers import line_protocol
-from benchmarks.peers.peer import Answer, Peer
-from benchmarks.peers.program import program, running, size_of, version_of
+from benchmarks.peers.line_protocol import LineProtocolPeer
+from benchmarks.peers.peer import Answer
+from benchmarks.peers.program import program, running, version_of
 from benchmarks.peers.web import Web
 from benchmarks.peers.workload import DAY_BUCKET_MS, YEAR_BUCKET_MS, ReadingSet, Workload
 from tests.postgres_cluster import free_port
@@ -37,33 +37,17 @@ bind-address = "127.0.0.1:{rpc_port}"
 """
 
 
-class InfluxDB(Peer):
+class InfluxDB(LineProtocolPeer):
     """Written to in requests of 5,000 lines, as collectors do."""
 
     name = "InfluxDB"
-    transport = "HTTP, line protocol, 5,000 messages a request"
+    write_path = "/write?db=bench&precision=ms"
     promise = "on the disk: its log is synced at every request"
     remark = "As it comes, but a shard that nobody writes to is compacted after seconds, not hours."
-
-    def __init__(self, workload: Workload, version: str, pid: int, web: Web, folder: Path) -> None:
-        super().__init__(workload, version)
-        self._pid, self._web, self._folder = pid, web, folder
-
-    @property
-    def pids(self) -> list[int]:
-        return [self._pid]
-
-    def ingest(self, readings: ReadingSet) -> int:
-        for body in line_protocol.bodies(readings):
-            self._web.post("/write?db=bench&precision=ms", body)
-        return readings.points
 
     def settle(self) -> None:
         # It looks for shards to compact every few seconds; only when nothing comes of it is the work done.
         self.wait_for_rest(still_s=12)
-
-    def size_bytes(self) -> int:
-        return size_of(self._folder)
 
     def day(self, device: int, series: int) -> Answer:
         return self._averages(self.workload.day, series, DAY_BUCKET_MS, device)

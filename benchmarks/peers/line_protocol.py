@@ -2,14 +2,43 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from typing import ClassVar
 
-from benchmarks.peers.workload import Batch, ReadingSet
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.program import size_of
+from benchmarks.peers.web import Web
+from benchmarks.peers.workload import Batch, ReadingSet, Workload
 
 # As many lines as the makers of both advise for one request.
 _BATCHES_AT_ONCE = 10
 
 
-def bodies(readings: ReadingSet) -> Iterator[bytes]:
+class LineProtocolPeer(Peer):
+    """One process with one folder that takes the line protocol over HTTP."""
+
+    transport = "HTTP, line protocol, 5,000 messages a request"
+    write_path: ClassVar[str]
+    """Where the lines go, with the query that says what their times are in."""
+
+    def __init__(self, workload: Workload, version: str, pid: int, web: Web, folder: Path) -> None:
+        super().__init__(workload, version)
+        self._pid, self._web, self._folder = pid, web, folder
+
+    @property
+    def pids(self) -> list[int]:
+        return [self._pid]
+
+    def ingest(self, readings: ReadingSet) -> int:
+        for body in _bodies(readings):
+            self._web.post(self.write_path, body)
+        return readings.points
+
+    def size_bytes(self) -> int:
+        return size_of(self._folder)
+
+
+def _bodies(readings: ReadingSet) -> Iterator[bytes]:
     """Bodies of up to 5,000 lines, of ten devices in turn; times in milliseconds."""
     batches = readings.batches()
     while chosen := list(islice(batches, _BATCHES_AT_ONCE)):

@@ -6,42 +6,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.peers import line_protocol
-from benchmarks.peers.peer import Answer, Peer
-from benchmarks.peers.program import program, running, size_of, version_of
+from benchmarks.peers.line_protocol import LineProtocolPeer
+from benchmarks.peers.peer import Answer
+from benchmarks.peers.program import program, running, version_of
 from benchmarks.peers.web import Web
 from benchmarks.peers.workload import DAY_BUCKET_MS, YEAR_BUCKET_MS, ReadingSet, Workload
 from tests.postgres_cluster import free_port
 
 
-class VictoriaMetrics(Peer):
+class VictoriaMetrics(LineProtocolPeer):
     """Takes InfluxDB's line protocol; answers Prometheus' questions."""
 
     name = "VictoriaMetrics"
-    transport = "HTTP, line protocol, 5,000 messages a request"
+    write_path = "/write?precision=ms"
     promise = "in memory: on the disk some seconds later"
     remark = "As it comes, but for a retention of two years."
-
-    def __init__(self, workload: Workload, version: str, pid: int, web: Web, folder: Path) -> None:
-        super().__init__(workload, version)
-        self._pid, self._web, self._folder = pid, web, folder
-
-    @property
-    def pids(self) -> list[int]:
-        return [self._pid]
-
-    def ingest(self, readings: ReadingSet) -> int:
-        for body in line_protocol.bodies(readings):
-            self._web.post("/write?precision=ms", body)
-        return readings.points
 
     def settle(self) -> None:
         self._web.get("/internal/force_flush")
         self._web.get("/internal/force_merge")
         self.wait_for_rest()
-
-    def size_bytes(self) -> int:
-        return size_of(self._folder)
 
     def day(self, device: int, series: int) -> Answer:
         return self._averages(self.workload.day, device, series, DAY_BUCKET_MS)
