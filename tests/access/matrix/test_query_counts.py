@@ -23,6 +23,8 @@ from roost.core.database import Base
 from roost.core.settings import Settings
 
 ROWS = 12
+# For the list that gathers most.
+_MOST_SELECTS = {"/ops/houses": 8}
 # Also in what the request starts by itself, but not in what the hub does beside it.
 _statements: ContextVar[list[str] | None] = ContextVar("statements", default=None)
 
@@ -75,6 +77,8 @@ async def test_no_list_costs_more_for_more_rows(hub: tuple[FastAPI, httpx2.Async
             assert answer.status_code == 200, (path, answer.text)
             assert len(answer.json()) == limit, f"{path} has too few rows here: let _fill make {ROWS} of them."
             counts.append(len(noted))
+            selects = sum(statement.startswith("SELECT") for statement in noted)
+            assert selects <= _MOST_SELECTS.get(path, selects), (path, noted)
         assert counts[0] or path == "/telemetry/recent", f"Nothing was counted for {path}."
         if counts[0] != counts[1]:
             grown[path] = counts
