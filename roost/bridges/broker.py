@@ -16,8 +16,8 @@ from roost.bridges.broker_topics import availability_topic
 from roost.bridges.config import BridgeConfig
 
 # A broker that is away is no error of the hub's; the bridge's owner is told.
-_library_log = logging.getLogger(f"{__name__}.library")
-_library_log.setLevel(logging.CRITICAL)
+_client_log = logging.getLogger(f"{__name__}.client")
+_client_log.setLevel(logging.CRITICAL)
 
 BrokerError = aiomqtt.MqttError
 """What every call raises when the broker is away, refuses, or does not answer in time."""
@@ -77,7 +77,7 @@ class Broker(aiomqtt.Client):
             timeout=ANSWER_TIMEOUT_S,
             tls_context=tls,
             queue_type=_Inbox,
-            logger=_library_log,
+            logger=_client_log,
             **options,
         )
         self.pending_calls_threshold = math.inf  # type: ignore[assignment] # it only warns, and many are meant
