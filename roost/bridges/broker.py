@@ -5,9 +5,10 @@ import logging
 import math
 import ssl
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiomqtt
+from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -83,13 +84,49 @@ class Broker(aiomqtt.Client):
         self.pending_calls_threshold = math.inf  # type: ignore[assignment] # it only warns, and many are meant
         self._client.manual_ack_set(True)
 
+    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        def watch() -> None:
+            if sock.fileno() >= 0:
+                super(Broker, self)._on_socket_open(client, userdata, sock)
+
+        self._loop.call_soon_threadsafe(watch)
+
+    def _on_socket_register_write(self, client: paho.Client, _userdata: Any, sock: Any) -> None:
+        """As the library below, which would also watch a socket that is closed by now and its number another's."""
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except OSError as error:
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def watch() -> None:
+            if sock.fileno() >= 0 and client.want_write():
+                self._loop.add_writer(sock.fileno(), write)
+
+        self._loop.call_soon_threadsafe(watch)
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises BrokerError, also when the broker has accepted and gone before anybody looked."""
+        ended = self._disconnected
+        try:
+            await super().__aenter__()
+        finally:
+            failure = _failure(ended)
+        if failure is not None:
+            await super().__aexit__(None, None, None)
+            raise failure
+        return self
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await super().__aexit__(kind, error, traceback)
-        if self._disconnected.done() and not self._disconnected.cancelled():
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
             # Whoever left before the connection broke has not asked why it did.
-            self._disconnected.exception()
+            _failure(self._disconnected)
 
     def acknowledge(self, packet_id: int) -> None:
         """Tell the broker that the message is safe. A connection that is gone makes no difference: it comes again."""
@@ -113,6 +150,10 @@ class Broker(aiomqtt.Client):
     async def keep(self, topic: str, payload: bytes) -> None:
         """Publish as retained and return when the broker has it; an empty payload forgets. Raises BrokerError."""
         await self.publish(topic, payload, qos=1, retain=True)
+
+
+def _failure(ended: asyncio.Future[None]) -> BaseException | None:
+    return ended.exception() if ended.done() and not ended.cancelled() else None
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:

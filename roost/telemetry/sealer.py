@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from roost.core.processes import run_process
 from roost.core.tasks import end
 from roost.telemetry.log import LogUnavailable
 
@@ -71,26 +72,10 @@ class Sealer:
     async def _seal(self) -> bool:
         """Whether everything that was closed is sealed."""
         try:
-            failure = await self._run_child()
+            failure = (await run_process(self._command, environment=self._environment)).complaint
             await self._log.let_go()
         except (LogUnavailable, OSError) as error:
             failure = str(error)
         if failure is not None:
             logger.warning("telemetry could not be sealed, which is tried again in %d s: %s", RETRY_S, failure)
         return failure is None
-
-    async def _run_child(self) -> str | None:
-        """What the child complained of, if it failed."""
-        child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, env=self._environment,
-        )  # fmt: skip
-        try:
-            _, said = await child.communicate()
-        finally:
-            if child.returncode is None:
-                child.terminate()
-                await child.wait()
-        if child.returncode == 0:
-            return None
-        return said.decode(errors="replace").strip()[-500:] or f"the child ended with {child.returncode}"

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ import apsw
 
 from roost.cli import main
 from roost.core.clock import SystemClock
-from roost.telemetry import slices, sqlite_log
+from roost.core.processes import Ended
+from roost.telemetry import sealer, slices, sqlite_log
 from roost.telemetry.blocks.sealing import seal_folder
-from roost.telemetry.sealer import Sealer
 
 _POLL_S = 0.005
 _BESIDE_THE_POINT = ("-shm", "lock")
@@ -153,7 +154,7 @@ def _watch_fsync(disk: Disk) -> None:
             else:
                 disk.file_synced(path, path.read_bytes())
 
-    os.fsync = fsync  # type: ignore[assignment]
+    os.fsync = fsync  # type: ignore[attr-defined]
 
 
 def _path_of(descriptor: int) -> Path:
@@ -173,9 +174,10 @@ def _forget_to_sync() -> None:
     slices.connect = connect_unsynced
 
 
-async def _seal_here(sealer: Sealer) -> None:
+async def _seal_here(command: Sequence[str], **_: object) -> Ended:
     """What the child does, in this process, which is the one whose disk is watched."""
-    await asyncio.to_thread(seal_folder, Path(sealer._command[-1]), SystemClock().now_ms())
+    await asyncio.to_thread(seal_folder, Path(command[-1]), SystemClock().now_ms())
+    return Ended(0, b"", b"")
 
 
 if __name__ == "__main__":
@@ -185,7 +187,7 @@ if __name__ == "__main__":
     _vfs = FaultyDisk(_disk)
     if "FAULTS_UNSYNCED" in os.environ:
         _forget_to_sync()
-    Sealer._run_child = _seal_here  # type: ignore[method-assign, assignment]
+    sealer.run_process = _seal_here  # type: ignore[attr-defined]
     with contextlib.suppress(KeyError):
         sqlite_log.SLICE_ROWS = int(os.environ["FAULTS_SLICE_ROWS"])
     main()

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import RoostError
+from roost.core.processes import run_process
 from roost.core.settings import Settings
 from roost.core.tasks import end
 from roost.telemetry.log import Log, LogUnavailable
@@ -70,15 +71,7 @@ class Keeper:
 
 
 async def _in_child(order: Order) -> int:
-    child = await asyncio.create_subprocess_exec(
-        *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        answer, said = await child.communicate(msgspec.json.encode(order))
-    finally:
-        if child.returncode is None:
-            child.terminate()
-            await child.wait()
-    if child.returncode != 0:
-        raise LogUnavailable(said.decode(errors="replace").strip()[-500:] or f"the child ended with {child.returncode}")
-    return int(answer)
+    child = await run_process(COMMAND, msgspec.json.encode(order))
+    if child.complaint is not None:
+        raise LogUnavailable(child.complaint)
+    return int(child.output)
