@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def _watch_fsync(disk: Disk) -> None:
             else:
                 disk.file_synced(path, path.read_bytes())
 
-    os.fsync = fsync  # type: ignore[attr-defined]
+    os.fsync = fsync  # type: ignore[assignment]
 
 
 def _path_of(descriptor: int) -> Path:
@@ -174,7 +174,7 @@ def _forget_to_sync() -> None:
     slices.connect = connect_unsynced
 
 
-async def _seal_here(command: Sequence[str], **_: object) -> Ended:
+async def _seal_here(command: Sequence[str], given: bytes = b"", environment: Mapping[str, str] | None = None) -> Ended:
     """What the child does, in this process, which is the one whose disk is watched."""
     await asyncio.to_thread(seal_folder, Path(command[-1]), SystemClock().now_ms())
     return Ended(0, b"", b"")
