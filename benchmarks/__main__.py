@@ -3,9 +3,11 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from benchmarks import cases, growth, history, many, tasks
 from benchmarks.machine import describe_machine
 from benchmarks.peers.comparison import measure_peers
-from benchmarks.report import write_report
+from benchmarks.report import record
 from benchmarks.server import LOAD_CORE, SERVER_CORE
 from benchmarks.sustained import measure_sustained
 
@@ -48,7 +50,7 @@ CASES: dict[str, Callable[[cases.Pace], dict[str, Any]]] = {
 
 
 def main() -> int:
-    """Run the wanted cases and write the report; a full run replaces benchmarks/results/latest.*"""
+    """Run the wanted cases; each replaces its row in benchmarks/results/latest.*, unless it was a quick one."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("words", nargs="*", help="run only cases whose name holds one of these")
     parser.add_argument("--quick", action="store_true", help="one block of two seconds, to see that it works")
@@ -58,22 +60,26 @@ def main() -> int:
         return 1
     pace = cases.Pace(blocks=1, block_s=2) if options.quick else cases.Pace(blocks=5, block_s=5)
     wanted = {name: run for name, run in CASES.items() if not options.words or any(w in name for w in options.words)}
+    if not wanted:
+        print(f"No case has such a name; there are: {'; '.join(CASES)}.", file=sys.stderr)
+        return 1
     _allow_many_files()
-    with tempfile.TemporaryDirectory() as folder:
-        machine = describe_machine(Path(folder))
+    # Whoever ends this ends its servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if SERVER_CORE == LOAD_CORE:
         print("There is only one core: the load takes time away from the server, and the figures are too low.")
     # What this process does itself must not happen on the server's core.
     os.sched_setaffinity(0, {LOAD_CORE})
     results: dict[str, dict[str, Any]] = {}
     for name, run in wanted.items():
+        with tempfile.TemporaryDirectory() as folder:
+            machine = describe_machine(Path(folder))
         results[name] = run(pace)
         shown = {key: value for key, value in results[name].items() if key != "blocks"}
         print(f"{name}: {shown}", flush=True)
-    growth.write_growth(machine, results)
-    complete = not options.quick and len(wanted) == len(CASES)
-    settings = {"blocks": pace.blocks, "block_s": pace.block_s}
-    print(write_report(machine, settings, results, "latest" if complete else "partial"))
+        table = record(machine, asdict(pace), name, results[name], "quick" if options.quick else "latest")
+        growth.write_growth(machine, results)
+    print(table)
     return 0
 
 

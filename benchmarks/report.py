@@ -82,34 +82,45 @@ _NAMES = {
 _UNSHOWN = {"blocks", "asked_through_api", "rss_before_mib", "frames"}
 
 
-def write_report(
-    machine: dict[str, Any], settings: dict[str, Any], results: dict[str, dict[str, Any]], name: str
-) -> Path:
-    """Write `<name>.json` and `<name>.md` to benchmarks/results; return the path of the table."""
+def record(machine: dict[str, Any], pace: dict[str, Any], case: str, figures: dict[str, Any], name: str) -> Path:
+    """Put what one case came to into `<name>.json` and the table beside it; return the path of the table.
+
+    Every case has its own machine and time, so that one can be measured again without the others.
+    """
     _RESULTS.mkdir(exist_ok=True)
-    document = {"machine": machine, "settings": settings, "results": results}
-    (_RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    kept = _RESULTS / f"{name}.json"
+    measured: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
+    measured[case] = {"machine": machine, "pace": pace, "figures": figures}
+    kept.write_text(json.dumps(measured, indent=2) + "\n")
     table = _RESULTS / f"{name}.md"
-    table.write_text(_markdown(machine, settings, results))
+    table.write_text(_markdown(measured))
     return table
 
 
-def _markdown(machine: dict[str, Any], settings: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
+def _markdown(measured: dict[str, dict[str, Any]]) -> str:
+    newest = max(measured.values(), key=lambda case: str(case["machine"]["measured_at"]))
     lines = [
         "# What `make bench` measured",
         "",
-        described(machine),
+        f"The newest of them: {described(newest['machine'])}",
         "",
-        f"The server on one core, the load on another; medians of {settings['blocks']} blocks of"
-        f" {settings['block_s']} s; SQLite, synchronous=FULL, no rate limit; QoS 1, 3 keys, about 75 bytes.",
-        "Every acknowledged message was found in the store, each once.",
+        "The server on one core, the load on another; medians of"
+        f" {newest['pace']['blocks']} blocks of {newest['pace']['block_s']} s where a case has blocks;"
+        " SQLite, synchronous=FULL, no rate limit; QoS 1, 3 keys, about 75 bytes."
+        " Every acknowledged message was found in the store, each once.",
         "",
-        "| case | figures |",
-        "|---|---|",
+        "| case | figures | measured | commit | load before |",
+        "|---|---|---|---|---|",
     ]
-    for case, figures in results.items():
-        shown = [f"{_NAMES.get(key, key)}: {_number(value)}" for key, value in figures.items() if key not in _UNSHOWN]
-        lines.append(f"| {case} | {'; '.join(shown)} |")
+    for case, found in measured.items():
+        shown = [
+            f"{_NAMES.get(key, key)}: {_number(value)}"
+            for key, value in found["figures"].items()
+            if key not in _UNSHOWN
+        ]
+        machine = found["machine"]
+        when = f"{machine['measured_at'][:16]}Z | {machine['commit']} | {machine['load_average_before'][0]}"
+        lines.append(f"| {case} | {'; '.join(shown)} | {when} |")
     return "\n".join(lines) + "\n"
 
 
