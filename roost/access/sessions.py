@@ -162,7 +162,7 @@ class Sessions:
         deed = _deed("user.signed_in", user, opened.id, method=method)
         record(session, deed)
         sighting = Sighting(addresses.USERS, user.id, client.address, deed.actor)
-        await addresses.keep(session, now, sighting)
+        await addresses.keep(session, now, [sighting])
         return signed_in
 
     async def _check_password(self, identifier: str, password: str) -> tuple[User, str | None]:

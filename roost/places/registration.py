@@ -57,7 +57,8 @@ async def _record(session: AsyncSession, clock: Clock, user: User, organization_
     )  # fmt: skip
     record(session, registered)
     if address is not None:
-        await addresses.keep(session, clock.now(), Sighting(addresses.USERS, user.id, address, actor, organization_id))
+        sighting = Sighting(addresses.USERS, user.id, address, actor, organization_id)
+        await addresses.keep(session, clock.now(), [sighting])
 
 
 async def create_home(session: AsyncSession, clock: Clock, *, organization_id: int, name: str) -> Home:

@@ -1,5 +1,7 @@
 """Where credentials are used from: a use from an address that a credential was never used from is told."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address
@@ -77,29 +79,42 @@ class CredentialAddresses:
                 unknown = await _unknown(session, batch)
             if unknown:
                 async with database.write() as session:
-                    # Sorted: two hubs that keep the same addresses must not wait for each other.
-                    for _, sighting in sorted(unknown.items()):
-                        await keep(session, self._clock.now(), sighting)
+                    await keep(session, self._clock.now(), [*unknown.values()])
             for key in batch:
                 self._waiting.pop(key, None)
 
 
-async def keep(session: AsyncSession, now: datetime, sighting: Sighting) -> None:
-    """Keep the address with this write session, and record the use if others were known and this one was not."""
-    whose = (CredentialAddress.kind == sighting.kind) & (CredentialAddress.credential_id == sighting.credential_id)
-    before = await session.scalar(select(func.count()).select_from(CredentialAddress).where(whose)) or 0
-    if before >= _MOST_ADDRESSES:
+async def keep(session: AsyncSession, now: datetime, sightings: Sequence[Sighting]) -> None:
+    """Keep the addresses with this write session; record each use where others were known and this one was not."""
+    known = await _counts(session, sightings)
+    new: dict[tuple[str, int, str], Sighting] = {}
+    for sighting in sightings:
+        whose = (sighting.kind, sighting.credential_id)
+        if known[whose] < _MOST_ADDRESSES:
+            new.setdefault((*whose, network_of(sighting.address)), sighting)
+    if not new:
         return
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    row = dialect.insert(CredentialAddress).values(
-        kind=sighting.kind,
-        credential_id=sighting.credential_id,
-        address=network_of(sighting.address),
-        first_used_at=now,
+    columns = (CredentialAddress.kind, CredentialAddress.credential_id, CredentialAddress.address)
+    # Sorted: two hubs that keep the same addresses must not wait for each other.
+    rows = dialect.insert(CredentialAddress).values([(*key, now) for key in sorted(new)])
+    added = {tuple(key) for key in await session.execute(rows.on_conflict_do_nothing().returning(*columns))}
+    for key, sighting in new.items():
+        if key in added:
+            if known[key[:2]]:
+                record(session, _told(sighting))
+            known[key[:2]] += 1
+
+
+async def _counts(session: AsyncSession, sightings: Sequence[Sighting]) -> Counter[tuple[str, int]]:
+    """How many addresses of these credentials are known."""
+    wanted = {(sighting.kind, sighting.credential_id) for sighting in sightings}
+    query = select(CredentialAddress.kind, CredentialAddress.credential_id, func.count()).where(
+        CredentialAddress.kind.in_({kind for kind, _ in wanted}),
+        CredentialAddress.credential_id.in_({credential_id for _, credential_id in wanted}),
     )
-    added = await session.scalar(row.on_conflict_do_nothing().returning(CredentialAddress.address))
-    if before and added is not None:
-        record(session, _told(sighting))
+    found = await session.execute(query.group_by(CredentialAddress.kind, CredentialAddress.credential_id))
+    return Counter({(kind, credential_id): count for kind, credential_id, count in found})
 
 
 async def _unknown(

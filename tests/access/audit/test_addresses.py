@@ -1,6 +1,7 @@
 """A credential that is used from somewhere new is told once; its first address and its usual ones are not."""
 
 import pytest
+from sqlalchemy import event
 
 from roost.access.audit.addresses import DEVICES, Sighting, network_of
 from roost.access.audit.journal import AuditJournal
@@ -48,6 +49,29 @@ async def test_several_at_once(database: Database, clock: StoppedClock, entries:
         journal.used(sighting("2001:db8::1", device_id))
     await journal.flush()
     assert [told.actor_id for told in await entries()] == [0, 1, 2]
+    await journal.stop()
+
+
+async def test_a_thousand_devices_that_come_at_once_are_kept_together(
+    database: Database, clock: StoppedClock, entries: Entries
+) -> None:
+    inserts: list[str] = []
+    event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: (
+            inserts.append(statement) if "INTO credential_addresses" in statement else None
+        ),
+    )
+    journal = AuditJournal(database, clock)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        for device_id in range(1_000):
+            journal.used(sighting(address, device_id))
+        inserts.clear()
+        await journal.flush()
+        assert len(inserts) <= 3
+    assert {told.actor_id for told in await entries()} == set(range(1_000))
+    assert {told.address for told in await entries()} == {"10.0.0.2"}
     await journal.stop()
 
 
