@@ -18,10 +18,18 @@ from tests.roost_server import RoostServer
 DatabaseKind = Literal["sqlite", "postgresql"]
 FreshServer = Callable[..., RoostServer]
 
+_LONG = ("tests/hostile/test_schemathesis.py", "tests/web/", "tests/telemetry/retention/", "tests/migrations/")
+
 
 def pytest_configure() -> None:
     """A test run that is told to end takes its servers with it, as one that is interrupted by hand does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that no worker ends with it while the others have nothing left."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 class UserClient(httpx2.Client):
@@ -219,7 +227,7 @@ def device(user: UserClient) -> RegisteredDevice:
 def chromium() -> str:
     """Path of a Chromium or Chrome; its absence is a failure, since the browser tests are part of the proof."""
     mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-    names = ("chromium", "chromium-browser", "google-chrome", mac)
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", mac)
     found = next((path for path in map(shutil.which, names) if path), None)
     assert found, "No Chromium was found: `make test-tools` installs it."
     return found

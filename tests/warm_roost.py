@@ -1,6 +1,6 @@
 """`roost` in a fork of an interpreter that has imported it already: real processes, without seconds of imports.
 
-`tests/cli/test_run.py`, `tests/packaging` and whatever is measured start the command as a person does.
+Some of `tests/cli/test_run.py`, `tests/packaging` and whatever is measured start the command as a person does.
 """
 
 import atexit
@@ -21,7 +21,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 QUICK_HASHES = Path(__file__).parent / "quick_hashes"
-_IMPORTED = ("alembic.autogenerate", "alembic.command", "roost.app", "roost.cli.run")
+_IMPORTED = ("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run")
+# Where the commands begin.
+_PROGRAMS = {"roost": "roost.cli", "alembic": "alembic.config"}
 _LONGEST_REQUEST_BYTES = 1 << 17
 
 
@@ -70,24 +72,40 @@ class WarmRoost:
         self._process: subprocess.Popen[bytes] | None = None
 
     def launch(
-        self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], out: int, err: int
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        out: int,
+        err: int,
+        program: str = "roost",
     ) -> Child:
-        """Run `roost <arguments>` there, with its output going to these file descriptors."""
+        """Run `<program> <arguments>` there, with its output going to these file descriptors."""
         control = self._control or self._start()
         ours, theirs = socket.socketpair()
-        request = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)}).encode()
+        command = [program, *arguments]
+        request = json.dumps({"command": command, "cwd": str(cwd), "environment": dict(environment)}).encode()
         assert len(request) < _LONGEST_REQUEST_BYTES
         with theirs:
             socket.send_fds(control, [request], [out, err, theirs.fileno()])
         pid = int(ours.recv(16))
-        return Child(pid, ours, ["roost", *arguments])
+        return Child(pid, ours, command)
 
     def run(
-        self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], timeout_s: float
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        timeout_s: float,
+        program: str = "roost",
     ) -> "subprocess.CompletedProcess[str]":
-        """Run `roost <arguments>` to its end and return how it went; raises subprocess.TimeoutExpired."""
+        """Run `<program> <arguments>` to its end and return how it went; raises subprocess.TimeoutExpired."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            child = self.launch(arguments, cwd=cwd, environment=environment, out=out.fileno(), err=err.fileno())
+            child = self.launch(
+                arguments, cwd=cwd, environment=environment, out=out.fileno(), err=err.fileno(), program=program
+            )
             try:
                 code = child.wait(timeout_s)
             except subprocess.TimeoutExpired:
@@ -165,20 +183,20 @@ def _report(endings: dict[int, int]) -> None:
 
 
 def _become(request: dict[str, object], files: list[int]) -> list[str]:
-    """Put on the folder, environment and output of the process that was asked for; returns its arguments."""
+    """Put on the folder, environment and output of the process that was asked for; returns its command."""
     out, err, _ = files
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, file in enumerate((nothing, out, err)):
         os.dup2(file, number)
     os.close(nothing)
-    environment, arguments = request["environment"], request["arguments"]
+    environment, command = request["environment"], request["command"]
     assert isinstance(environment, dict)
-    assert isinstance(arguments, list)
+    assert isinstance(command, list)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
     os.chdir(str(request["cwd"]))
-    return [str(one) for one in arguments]
+    return [str(one) for one in command]
 
 
 def main() -> None:
@@ -193,11 +211,10 @@ def main() -> None:
     if task is None:
         control.close()
         return
-    arguments, files = task
+    sys.argv, files = task
     for file in files:
         os.close(file)
-    sys.argv = ["roost", *arguments]
-    importlib.import_module("roost.cli").main()
+    importlib.import_module(_PROGRAMS[sys.argv[0]]).main()
 
 
 warm_roost = WarmRoost()

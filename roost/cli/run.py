@@ -50,11 +50,14 @@ def run(**flags: Any) -> None:
 
 def serve(part: Part, flags: dict[str, Any]) -> None:
     """Do this part of the work until Ctrl-C or SIGTERM; ends as `run` does."""
+    sockets: list[socket.socket] = []
     try:
         settings = read_settings({name: value for name, value in flags.items() if value is not None})
         sockets = _checked(settings, part)
         migration = _begin_migration(settings)
     except CannotStart as reason:
+        for one in sockets:
+            one.close()
         typer.echo(f"roost: {reason}", err=True)
         raise typer.Exit(2) from None
     create_app = _load_application()

@@ -17,15 +17,14 @@ import pytest
 from roost.core.settings import Settings
 from tests.conftest import FreshServer
 from tests.postgres_cluster import PostgresCluster
+from tests.warm_roost import warm_roost
 
 ROOST = str(Path(sys.executable).parent / "roost")
 
 
 def run(folder: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "ROOST_PORT": "0", "ROOST_MQTT_PORT": "0", **environment}
-    return subprocess.run(
-        [ROOST, "run", *flags], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
-    )
+    return warm_roost.run(["run", *flags], cwd=folder, environment=clean, timeout_s=60)
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -58,7 +58,10 @@ def test_no_operation_fails_or_answers_what_is_not_documented(
         ending = [part for path in _ENDING_THE_SESSION for part in ("--exclude-path", path)]
         _run(server, user, speaking, tmp_path, examples, "--phases", phases, *ending)
         (tmp_path / "schemathesis.toml").write_text(_AT_ONCE)
-        _run(server, user, speaking, tmp_path, examples, "--phases", "fuzzing")
+        with_ids = [part for path in _ENDING_THE_SESSION for part in ("--include-path", path)]
+        _run(
+            server, user, speaking, tmp_path, examples, "--phases", "fuzzing", "--include-path-regex", "[{]", *with_ids
+        )
         _assert_reached(server)
 
 

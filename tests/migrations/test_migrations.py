@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from roost.core.settings import Settings
 from roost.migrations import runner
 from roost.migrations.tables import metadata
+from tests.warm_roost import warm_roost
 
 REPOSITORY = Path(__file__).parents[2]
 ALEMBIC = Path(sys.executable).parent / "alembic"
@@ -26,21 +27,17 @@ def settings(tmp_path: Path, empty_database_url: str) -> Settings:
     return Settings(data_dir=tmp_path, database_url=empty_database_url, _env_file=None)
 
 
-def run_alembic(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
+def environment_of(settings: Settings) -> dict[str, str]:
+    return {
         "PATH": "/usr/bin:/bin",
         "DATABASE_URL": settings.database_url,
         "ROOST_DATA_DIR": str(settings.data_dir),
     }
-    return subprocess.run(
-        [str(ALEMBIC), *arguments],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+
+def run_alembic(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = environment_of(settings)
+    return warm_roost.run(arguments, cwd=REPOSITORY, environment=environment, timeout_s=60, program="alembic")
 
 
 def _sample(column: sa.Column[Any], rows: dict[str, dict[str, Any]]) -> Any:
@@ -146,7 +143,15 @@ def test_alembic_up_and_down(settings: Settings) -> None:
     for arguments in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "+1")):
         done = run_alembic(settings, *arguments)
         assert done.returncode == 0, done.stderr
-    assert runner.newest_revision() in run_alembic(settings, "current").stdout
+    command = subprocess.run(
+        [str(ALEMBIC), "current"],
+        cwd=REPOSITORY,
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert runner.newest_revision() in command.stdout
 
 
 def test_references_that_break_stop_the_migration(tmp_path: Path) -> None:

@@ -134,19 +134,35 @@ def _assert_fits(page: Page) -> None:
     assert wide[0] <= wide[1], f"{page.url} is {wide[0]} pixels wide"
 
 
+def test_the_way_in_is_accessible_in_the_light_and_in_the_dark(server: RoostServer, open_browser: OpenBrowser) -> None:
+    visitor = open_browser(server, reduced_motion="reduce")
+    for path in _ENTRANCES:
+        visitor.goto(path)
+        _assert_accessible(visitor.page, path)
+
+
+@pytest.mark.parametrize("some", ["shared", "own", "work"])
 def test_every_page_is_accessible_in_the_light_and_in_the_dark(
+    server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser, some: str
+) -> None:
+    visitor = open_browser(server, reduced_motion="reduce")
+    visitor.sign_in(user.email, user.password)
+    pages = {
+        "shared": lambda: _shared_pages(user),
+        "own": lambda: _pages(telling_device),
+        "work": lambda: _work_pages(user, telling_device),
+    }
+    for path in pages[some]():
+        _open(visitor, path)
+        _assert_accessible(visitor.page, path)
+
+
+def test_dialogs_are_accessible_in_the_light_and_in_the_dark(
     server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser
 ) -> None:
     visitor = open_browser(server, reduced_motion="reduce")
     page = visitor.page
-    for path in _ENTRANCES:
-        visitor.goto(path)
-        _assert_accessible(page, path)
     visitor.sign_in(user.email, user.password)
-    for path in (*_shared_pages(user), *_pages(telling_device), *_work_pages(user, telling_device)):
-        _open(visitor, path)
-        _assert_accessible(page, path)
-    visitor.goto("/devices")
     page.get_by_role("button", name="Add device").first.click()
     _assert_accessible(page, "the dialog that adds a device")
     page.get_by_label("Device UID").fill(f"seen-{telling_device.uid}")
