@@ -17,6 +17,7 @@ _NAMES = {
     "cpu_percent": "CPU, % of a core",
     "connect_s": "connecting, s",
     "fresh_start_s": "fresh start to first answer, s",
+    "fresh_start_one_core_s": "fresh start with one core, s",
     "fresh_start_cpu_s": "CPU time of a fresh start, s",
     "settle_s": "until at rest again, s",
     "second_start_s": "second start, s",

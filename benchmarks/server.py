@@ -62,11 +62,11 @@ def measured_server(**environment: str) -> Iterator[RoostServer]:
         server.assert_no_complaints()
 
 
-def start_pinned(server: RoostServer) -> float:
-    """Start the server on its core; seconds until its first answer."""
+def start_pinned(server: RoostServer, cores: Sequence[int] = (SERVER_CORE,)) -> float:
+    """Start the server on its core, or these; seconds until its first answer."""
     started = time.perf_counter()
     server.launch()
-    os.sched_setaffinity(server.pid, {SERVER_CORE})
+    os.sched_setaffinity(server.pid, cores)
     server.wait_for_answer()
     return time.perf_counter() - started
 

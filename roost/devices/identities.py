@@ -65,7 +65,8 @@ class DeviceIdentities:
         self._database = database
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
-        self._digests: dict[int, set[bytes]] = {}
+        # Tuples: nearly every device has one token, for which a set takes four times the room.
+        self._digests: dict[int, tuple[bytes, ...]] = {}
         self._unknown: dict[bytes, None] = {}
         self._waiting: dict[bytes, asyncio.Future[DeviceIdentity | None]] = {}
         self._lookup: asyncio.Task[None] | None = None
@@ -195,7 +196,9 @@ class DeviceIdentities:
             self.forget(next(iter(self._digests)))
         expires_at_ms = int(found.expires_at.timestamp() * 1000) if found.expires_at else None
         self._known[digest] = _Known(found.identity, expires_at_ms)
-        self._digests.setdefault(found.identity.device_id, set()).add(digest)
+        others = self._digests.get(found.identity.device_id, ())
+        if digest not in others:
+            self._digests[found.identity.device_id] = (*others, digest)
 
     def _note_unknown(self, digest: bytes) -> None:
         if len(self._unknown) >= _KEPT_UNKNOWN:

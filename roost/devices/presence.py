@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -103,7 +104,8 @@ class Presence:
         self.seen(device_id, now_ms)
         state = self._present[device_id]
         state.connections[transport] = state.connections.get(transport, 0) + 1
-        state.reason = f"Connected over {_spoken(transport)}."
+        # The same object for all of them: there may be a hundred thousand.
+        state.reason = sys.intern(f"Connected over {_spoken(transport)}.")
 
     def disconnected(self, device_id: int, reason: str, transport: str = "mqtt", *, cause: Cause = "lost") -> None:
         """A connection ended; `reason` is a sentence for the device's owner."""
