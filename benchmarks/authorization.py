@@ -25,7 +25,7 @@ from roost.access.sessions import Client
 from roost.app import create_app
 from roost.core.clock import SystemClock
 from roost.core.settings import Settings
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.repository import DeviceFilter, list_devices
 from roost.places.registration import Registered, create_home, register
 from roost.telemetry import ingest_endpoints

@@ -72,6 +72,10 @@ _NAMES = {
     "cycles_per_s": "cycles per second",
     "long_poll_p50_ms": "order to long poll p50, ms",
     "long_poll_p99_ms": "order to long poll p99, ms",
+    "long_poll_after_answer_p50_ms": "since the order was answered p50, ms",
+    "long_poll_after_answer_p99_ms": "p99",
+    "mqtt_after_answer_p50_ms": "since the order was answered p50, ms",
+    "mqtt_after_answer_p99_ms": "p99",
     "mqtt_p50_ms": "order to MQTT p50, ms",
     "mqtt_p99_ms": "order to MQTT p99, ms",
     "ordered_s": "ordered, s",
@@ -79,6 +83,14 @@ _NAMES = {
     "bulk_cpu_s": "CPU of it, s",
     "acknowledged": "acknowledged",
     "stored": "found in the store",
+    "stored_per_s": "from the PUBLISH to the row in PostgreSQL, messages per second",
+    "behind_at_the_end_s": "then until all rows were there, s",
+    "cpu_mqtt_us": "CPU of a message in `roost mqtt`, µs",
+    "cpu_workers_us": "in `roost worker`",
+    "cpu_nats_us": "in NATS",
+    "cpu_postgres_us": "in PostgreSQL",
+    "rss_mqtt_mib": "RSS of `roost mqtt`, MiB",
+    "rss_worker_mib": "of `roost worker`",
 }
 _UNSHOWN = {"blocks", "asked_through_api", "rss_before_mib", "frames"}
 

@@ -89,10 +89,10 @@ async def _way(
     server: RoostServer, header: str, polling: Credential, listening: Credential, count: int
 ) -> dict[str, Any]:
     ordering = await Http(server.port, header).open()
-    by_poll = await _each_way(ordering, polling, count, _LongPoll(server, polling))
-    by_mqtt = await _each_way(ordering, listening, count, _Subscribed(server, listening))
+    by_poll = await _each_way("long_poll", ordering, polling, count, _LongPoll(server, polling))
+    by_mqtt = await _each_way("mqtt", ordering, listening, count, _Subscribed(server, listening))
     ordering.close()
-    return {**_percentiles("long_poll", by_poll), **_percentiles("mqtt", by_mqtt)}
+    return {**by_poll, **by_mqtt}
 
 
 class _LongPoll:
@@ -140,17 +140,23 @@ class _Subscribed:
         self._worker.close()
 
 
-async def _each_way(ordering: Http, device: Credential, count: int, waiting: "_LongPoll | _Subscribed") -> list[float]:
+async def _each_way(
+    name: str, ordering: Http, device: Credential, count: int, waiting: "_LongPoll | _Subscribed"
+) -> dict[str, float]:
+    """Since the order was sent, and since it was answered, which is when the task is in the queue."""
     await waiting.open()
-    took = []
+    since_sent, since_answered = [], []
     for _ in range(count):
         arriving = asyncio.create_task(waiting.next())
         await asyncio.sleep(_EVERY_S)
         started = now()
         await ordering.post(f"/devices/{device.device_id}/tasks", {"type": "blink"})
-        took.append(await arriving - started)
+        answered = now()
+        arrived = await arriving
+        since_sent.append(arrived - started)
+        since_answered.append(max(arrived - answered, 0.0))
     waiting.close()
-    return sorted(took)
+    return {**_percentiles(name, sorted(since_sent)), **_percentiles(f"{name}_after_answer", sorted(since_answered))}
 
 
 def _percentiles(name: str, took: list[float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from roost.core.outbox import Outbox
 from roost.core.rates import RateLimiter
 from roost.core.settings import Settings
 from roost.devices.elsewhere import ConnectedElsewhere
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.logs import DeviceLogs
 from roost.devices.models import Device
 from roost.devices.presence import Presence

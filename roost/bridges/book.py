@@ -12,7 +12,7 @@ from roost.bridges.models import Bridge, BridgedDevice
 from roost.bridges.standing import Standing
 from roost.core.clock import Clock
 from roost.core.database import Database
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
 
 # The database's own clock: those of several machines differ.

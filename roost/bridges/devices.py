@@ -13,7 +13,7 @@ from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import Conflict
 from roost.devices import deeds, registry
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.messages import DEVICE_EVENTS
 from roost.devices.models import Device
 from roost.devices.placement import Place

@@ -9,7 +9,7 @@ from roost.bridges.config import BridgeConfig
 from roost.bridges.devices import HeardDevices, NoDevice
 from roost.bridges.mapping import Unmappable, map_message
 from roost.bridges.standing import Standing
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.refusals import Refusal
 

@@ -20,7 +20,8 @@ from roost.core.errors import Invalid
 from roost.core.problems import instance_of, problem
 from roost.core.tasks import end
 from roost.devices.dependencies import identify
-from roost.devices.identities import TOKEN_PREFIX, DeviceIdentity
+from roost.devices.identities import TOKEN_PREFIX
+from roost.devices.identity import DeviceIdentity
 from roost.devices.shadow.attributes import attributes, update
 from roost.devices.shadow.messages import CHANGED
 from roost.devices.shadow.service import Shadows, Wish

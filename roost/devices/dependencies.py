@@ -15,7 +15,8 @@ from roost.access.dependencies import ensure_scopes, identify_user
 from roost.access.principals import UserPrincipal
 from roost.access.roles import SCOPES
 from roost.core.errors import Unauthorized
-from roost.devices.identities import TOKEN_PREFIX, DeviceIdentities, DeviceIdentity
+from roost.devices.identities import TOKEN_PREFIX, DeviceIdentities
+from roost.devices.identity import DeviceIdentity
 
 _header = APIKeyHeader(
     name="X-Device-Token", scheme_name="Device", auto_error=False, description="The token of a device (`rdt_…`)."

@@ -13,6 +13,7 @@ from roost.core import outbox
 from roost.core.bus import Bus
 from roost.core.clock import Clock
 from roost.core.database import Database
+from roost.devices.identity import DeviceIdentity
 from roost.devices.messages import DEVICE_EVENTS, TOKEN_REVOKED, device_event
 from roost.devices.models import Device, DeviceToken
 
@@ -21,16 +22,6 @@ _TOKEN = re.compile(r"rdt_[A-Za-z0-9_-]{43}")
 _LOOKUP_BATCH = 200
 _KEPT_IDENTITIES = 100_000
 _KEPT_UNKNOWN = 10_000
-
-
-@dataclass(slots=True)
-class DeviceIdentity:
-    """Who sends: all that the hot paths need to know about a device."""
-
-    device_id: int
-    device_uid: str
-    organization_id: int
-    home_id: int | None
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import Conflict, Forbidden, TooMany
 from roost.core.rates import RateLimiter
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.messages import UPDATED, device_event
 from roost.devices.models import Device
 from roost.devices.repository import find_by_uid

@@ -3,7 +3,7 @@
 from roost.access.principals import UserPrincipal
 from roost.core.database import Database
 from roost.core.errors import NotFound
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
 from roost.devices.repository import find_own, get_device, no_device
 

@@ -15,7 +15,7 @@ from roost.core.paging import Page
 from roost.core.problems import problem_responses
 from roost.devices import registry
 from roost.devices.dependencies import CurrentDevice, device_or_user
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.logs import LEVELS, DeviceLogs
 from roost.devices.models import Device, LogLevel
 from roost.devices.placement import WRITE

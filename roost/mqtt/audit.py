@@ -7,7 +7,7 @@ from roost.access.audit.journal import AuditJournal
 from roost.access.audit.log import ANONYMOUS, Actor, Deed, only_organization
 from roost.access.principals import UserPrincipal
 from roost.core.ids import redact
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt.reasons import Reason, SignInError
 
 CONNECT_REFUSED = "mqtt.connect_refused"

@@ -9,7 +9,8 @@ from roost.access.principals import UserPrincipal
 from roost.core.clock import Clock
 from roost.core.errors import Unauthorized
 from roost.core.rates import RateLimiter
-from roost.devices.identities import DeviceIdentity, looks_like_device_token
+from roost.devices.identities import looks_like_device_token
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt.codec import Connect
 from roost.mqtt.ports import AuthenticateUser, Identities
 from roost.mqtt.reasons import Reason, SignInError

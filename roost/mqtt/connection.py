@@ -9,7 +9,7 @@ import logging
 import struct
 from typing import cast
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt import codec
 from roost.mqtt.ports import Intake, Wire
 from roost.mqtt.reasons import MqttError, ProtocolError, Reason

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt import codec, thingsboard
 from roost.mqtt.connection import CHOKED, ENDED
 from roost.mqtt.ports import DeviceFeed, DeviceLog

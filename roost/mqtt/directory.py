@@ -8,7 +8,7 @@ from sqlalchemy import select
 from roost.access.principals import UserPrincipal, visible_to
 from roost.core.clock import rfc3339
 from roost.core.database import Database
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
 from roost.devices.presence import Presence
 from roost.mqtt.payloads import message_payload, readings_payload, status_payload

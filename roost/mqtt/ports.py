@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from roost.access.principals import UserPrincipal
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.presence_record import Cause
 from roost.mqtt.reasons import Reason, SignInError
 from roost.mqtt.thingsboard import Answer, Published

@@ -7,7 +7,7 @@ from typing import Any
 
 from roost.core.errors import RoostError
 from roost.core.rates import RateLimiter
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt import codec, thingsboard
 from roost.mqtt.audit import PUBLISH_REFUSED
 from roost.mqtt.connection import CHOKED, ENDED, WAITING

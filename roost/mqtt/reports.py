@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from roost.core.errors import Invalid, NotFound, TooLarge, TooMany
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.logs import DeviceLogs
 from roost.devices.presence import Presence
 from roost.devices.schemas import LOG_LINES_LIMIT, LogLineIn, StatusIn

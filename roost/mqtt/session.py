@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
 from roost.access.principals import UserPrincipal
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.presence_record import Cause
 from roost.mqtt import codec
 from roost.mqtt.authentication import Authentication

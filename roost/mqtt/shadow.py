@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.shadow.documents import Document
 from roost.devices.shadow.state import Shadow
 from roost.mqtt.ports import Heard

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt import codec
 from roost.mqtt.audit import SUBSCRIBE_REFUSED
 from roost.mqtt.connection import CHOKED, ENDED, WAITING

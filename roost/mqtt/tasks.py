@@ -9,7 +9,7 @@ import msgspec
 
 from roost.core.bus import Bus
 from roost.core.tasks import end
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt.ports import Heard
 from roost.mqtt.topics import TASKS
 from roost.tasks.leasing import Poll

@@ -11,7 +11,7 @@ import msgspec
 
 from roost.core.clock import Clock
 from roost.core.errors import Invalid
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.shadow.attributes import attributes, update
 from roost.devices.shadow.service import Wish
 from roost.devices.shadow.state import Shadow

@@ -18,7 +18,7 @@ from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.devices import registry
 from roost.devices.deeds import REGISTERED, record_deed
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.messages import DEVICE_EVENTS
 from roost.devices.models import Device
 from roost.devices.placement import Place

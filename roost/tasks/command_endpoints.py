@@ -14,7 +14,7 @@ from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
 from roost.devices.dependencies import CurrentDevice, device_or_user
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.repository import get_device
 from roost.tasks import orders
 from roost.tasks.answers import command_read, leased_command

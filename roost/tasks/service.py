@@ -12,7 +12,7 @@ from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.core.errors import Conflict, RoostError
 from roost.core.rates import RateLimiter
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.tasks import leasing, reports
 from roost.tasks.arrivals import Arrivals, Wait
 from roost.tasks.groups import Groups

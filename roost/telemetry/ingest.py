@@ -15,7 +15,7 @@ import msgspec
 
 from roost.core.clock import Clock
 from roost.core.disk import DiskGuard
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.decode import decode
 from roost.telemetry.limits import MessageRate
 from roost.telemetry.log import Log, LogUnavailable

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from roost.core.errors import NotFound, Unauthorized
 from roost.core.problems import instance_of, problem
 from roost.devices.dependencies import identify_sender
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.ingest import Accepted, Ingest
 from roost.telemetry.refusals import Refusal
 

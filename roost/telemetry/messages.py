@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 
 Value = int | float | bool
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from roost.core.nats import COMMITTED_SUBJECT, Nats, NatsAway
 from roost.core.tasks import end
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.messages import Committed, Message
 from roost.telemetry.postgres_log import Beside, PostgresLog

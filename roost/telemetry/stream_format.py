@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.decode import flatten
 from roost.telemetry.messages import Committed, Message
 

@@ -10,7 +10,7 @@ from roost.bridges.mapping import Source
 from roost.bridges.standing import Standing
 from roost.bridges.topics import TopicPattern
 from roost.core.clock import SystemClock
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.ingest import Ingest
 from roost.telemetry.refusals import Refusal, invalid, too_often, unavailable
 from tests.waiting import until

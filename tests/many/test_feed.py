@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from roost.core.nats import COMMITTED_SUBJECT, Nats
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.messages import Committed, Message
 from roost.telemetry.stream_feed import CommittedFeed
 from roost.telemetry.stream_format import encode_group

@@ -10,7 +10,7 @@ import pytest
 
 from roost.core.clock import SystemClock
 from roost.core.nats import Nats, telemetry_subject
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry import store_writer, stream_positions
 from roost.telemetry.log import ANY, LogUnavailable
 from roost.telemetry.messages import Message

@@ -21,7 +21,7 @@ from roost.core.bus import Bus
 from roost.core.clock import SystemClock
 from roost.core.errors import Unauthorized
 from roost.core.settings import Settings
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.presence_record import Cause
 from roost.mqtt.ports import Heard
 from roost.mqtt.reasons import Reason, SignInError

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.mqtt import codec
 from roost.mqtt.connection import Connection
 from roost.mqtt.reasons import Reason

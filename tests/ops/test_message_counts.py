@@ -7,7 +7,7 @@ import pytest
 
 from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.migrations import runner
 from roost.ops.message_counts import MessageCounts
 from roost.telemetry.messages import Committed, Message

@@ -19,7 +19,7 @@ from roost.core.bus import Bus
 from roost.core.database import Database
 from roost.core.outbox import Outbox
 from roost.core.settings import Settings
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
 from roost.migrations.tables import metadata
 from roost.places.models import Home

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from roost.core.errors import Conflict
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.tasks.models import Task
 from roost.tasks.schemas import LeasedTask, TaskCompleted, TaskCompletion
 from roost.tasks.service import Tasks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.telemetry.log import Log
 from roost.telemetry.postgres_log import PostgresLog
 from roost.telemetry.sqlite_log import SqliteLog

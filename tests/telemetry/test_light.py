@@ -33,3 +33,13 @@ def test_messages_come_and_go_without_an_array_library(tmp_path: Path) -> None:
         [sys.executable, "-c", SCRIPT, str(tmp_path / "telemetry")], capture_output=True, text=True, check=False
     )
     assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr
+
+
+def test_the_child_that_seals_carries_no_web_server() -> None:
+    """It starts with every slice that is full, and on a small board its imports would be most of its work."""
+    script = (
+        "import sys, roost.telemetry.blocks.sealing\n"
+        "print(sorted({'fastapi', 'pydantic', 'sqlalchemy', 'asyncio'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr

@@ -13,7 +13,7 @@ from roost.core.problems import problem_responses
 from roost.devices.dependencies import device_or_user
 from roost.devices.health.judgement import Health, Name, State, judge, verdict
 from roost.devices.health.service import HealthFacts
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.reach import ensure_visible
 from roost.devices.schemas import Time
 

@@ -12,7 +12,7 @@ from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
 from roost.devices.dependencies import device_or_user
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.placement import WRITE
 from roost.devices.reach import check_own, ensure_visible
 from roost.devices.shadow.models import ShadowChange

@@ -18,7 +18,7 @@ from roost.core.errors import Conflict
 from roost.core.rates import RateLimiter
 from roost.devices import registry
 from roost.devices.deeds import record_deed
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
 from roost.devices.repository import no_device
 from roost.devices.shadow.documents import Document, check, difference, merge

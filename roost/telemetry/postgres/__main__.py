@@ -8,12 +8,9 @@ import sys
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.postgres.upkeep import seal_database
 
-NICENESS = 10
-
 
 def main(database_url: str) -> int:
     """The exit status; what went wrong is said on standard error."""
-    os.nice(NICENESS)
     gc.disable()  # looking for cycles among millions of values takes half of the time
     try:
         done = asyncio.run(seal_database(database_url, lambda line: print(line, file=sys.stderr)))  # noqa: T201

@@ -5,7 +5,6 @@ number of messages that went is the answer.
 """
 
 import asyncio
-import os
 import sys
 
 import msgspec
@@ -13,12 +12,9 @@ import msgspec
 from roost.telemetry.log import LogUnavailable
 from roost.telemetry.retention.carrying import Order, carry_out
 
-NICENESS = 10
-
 
 def main(order: bytes) -> int:
     """The exit status; what went wrong is said on standard error."""
-    os.nice(NICENESS)
     try:
         print(asyncio.run(carry_out(msgspec.json.decode(order, type=Order))))  # noqa: T201
     except LogUnavailable as error:

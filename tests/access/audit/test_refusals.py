@@ -14,7 +14,7 @@ from roost.access.principals import Grant, UserPrincipal
 from roost.core import problems
 from roost.core.errors import Conflict, Forbidden, Invalid, NotFound, RoostError, TooMany, Unauthorized
 from roost.core.http import BodyGuard, Edge
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 
 ADA = UserPrincipal(7, "ada@example.org", "ada", session_id=1, grants=(Grant("owner", 3),))
 TWO_PLACES = UserPrincipal(8, "b@example.org", "b", session_id=2, grants=(Grant("owner", 3), Grant("viewer", 4)))

@@ -6,7 +6,7 @@ import pytest
 
 from roost.core.errors import Conflict, NotFound, TooMany
 from roost.devices import registry
-from roost.devices.identities import DeviceIdentity
+from roost.devices.identity import DeviceIdentity
 from roost.devices.shadow.messages import CHANGED
 from roost.devices.shadow.service import Shadows, Wish, list_changes
 from tests.devices.conftest import Hub, Owner
