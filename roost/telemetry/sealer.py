@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from roost.core.processes import run_process
+from roost.core.processes import Ended, run_process
 from roost.core.tasks import end
 from roost.telemetry.log import LogUnavailable
 
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "roost.telemetry.blocks")
 RETRY_S = 600.0
+# What was begun is gone on with.
+PATIENCE_S = 10.0
 
 
 class Sealable(Protocol):
@@ -72,10 +74,17 @@ class Sealer:
     async def _seal(self) -> bool:
         """Whether everything that was closed is sealed."""
         try:
-            failure = (await run_process(self._command, environment=self._environment)).complaint
+            failure = (await self._run_child()).complaint
             await self._log.let_go()
         except (LogUnavailable, OSError) as error:
             failure = str(error)
         if failure is not None:
             logger.warning("telemetry could not be sealed, which is tried again in %d s: %s", RETRY_S, failure)
         return failure is None
+
+    async def _run_child(self) -> Ended:
+        """On a machine that never rests a child that yields to all others would not end; the next one insists."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                return await run_process(self._command, environment=self._environment, yields=True)
+        return await run_process(self._command, environment=self._environment)

@@ -174,7 +174,13 @@ def _forget_to_sync() -> None:
     slices.connect = connect_unsynced
 
 
-async def _seal_here(command: Sequence[str], given: bytes = b"", environment: Mapping[str, str] | None = None) -> Ended:
+async def _seal_here(
+    command: Sequence[str],
+    given: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    *,
+    yields: bool = False,
+) -> Ended:
     """What the child does, in this process, which is the one whose disk is watched."""
     await asyncio.to_thread(seal_folder, Path(command[-1]), SystemClock().now_ms())
     return Ended(0, b"", b"")

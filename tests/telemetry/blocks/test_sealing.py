@@ -413,6 +413,30 @@ async def test_a_child_that_fails_is_told_of_and_started_again(
     await work.stop()
 
 
+async def test_a_child_that_gets_no_turn_is_followed_by_one_that_insists(
+    opened: Restarts, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = await opened()
+    await fill(log, 50)
+    starved = folder.parent / "starved"
+    await asyncio.to_thread(starved.write_text, STARVED)
+    monkeypatch.setattr(sealer, "COMMAND", (sys.executable, str(starved)))
+    monkeypatch.setattr(sealer, "PATIENCE_S", 0.5)
+    work = Sealer(log, folder)
+    work.start()
+    await until(lambda: heads(folder) == 1, 30, what="the second child")
+    assert "could not be sealed" not in caplog.text
+    await work.stop()
+
+
+STARVED = """
+import os, pathlib, sys, time
+if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_IDLE:
+    time.sleep(60)
+from roost.telemetry.blocks.__main__ import main
+sys.exit(main(pathlib.Path(sys.argv[1])))
+"""
+
 FLAKY = """
 import pathlib, sys
 first = pathlib.Path(__file__).with_name("tried")
