@@ -50,7 +50,7 @@ async def run_process(
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         child.end()
-        await asyncio.wait({running})
+        await asyncio.gather(running, return_exceptions=True)
         raise
 
 

@@ -22,6 +22,20 @@ async def test_one_that_ends_well_has_nothing_to_complain_of() -> None:
     assert (await run_process(("false",))).complaint == "the child ended with 1"
 
 
+async def test_what_is_not_there_cannot_start() -> None:
+    with pytest.raises(FileNotFoundError):
+        await run_process(("/no/such/program",))
+
+
+async def test_what_yields_and_what_does_not_leave_the_hub_the_first_turn() -> None:
+    linux = sys.platform == "linux"
+    idle = "os.sched_getscheduler(0) == os.SCHED_IDLE" if linux else "False"
+    # By the time that its input has ended it is where it belongs.
+    command = (sys.executable, "-c", f"import os, sys; sys.stdin.read(); print(os.nice(0), {idle})")
+    assert (await run_process(command)).output == b"19 False\n"
+    assert (await run_process(command, yields=True)).output == f"19 {linux}\n".encode()
+
+
 def _open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
