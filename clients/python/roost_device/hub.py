@@ -54,7 +54,9 @@ class Hub:
             raise NotNow(f"The hub at {self.url} does not answer: {type(error).__name__}: {error}") from error
         try:
             document = json.loads(answer) if answer else None
-        except ValueError:
+        except ValueError as error:
+            if status < 400:
+                raise NotNow(f"What answers at {self.url} does not speak JSON.") from error
             document = None
         if status < 400:
             return status, document
@@ -122,6 +124,9 @@ class Hub:
         connection.request(method, path, data, headers)
         response = connection.getresponse()
         answer = response.read(LARGEST_ANSWER_BYTES)
+        if response.length and len(answer) < LARGEST_ANSWER_BYTES:
+            # Reading up to a limit passes an answer that broke off for a whole one.
+            raise http.client.IncompleteRead(answer, response.length)
         if response.will_close or not response.isclosed():
             self._drop()
         return response.status, response.headers, answer

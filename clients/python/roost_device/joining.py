@@ -28,7 +28,9 @@ def say_hello(
     if identity.token is None:
         said["pairing_key_hash"] = identity.pairing_key_hash
     _, answer = hub.call("POST", "/devices/hello", said)
-    return dict(answer)
+    if not isinstance(answer, dict):
+        raise NotNow("What answers the hello is no hub.")
+    return answer
 
 
 def confirm(hub: Hub, identity: Identity, file: IdentityFile, pairing_code: str) -> None:
