@@ -4,9 +4,9 @@ import re
 import uuid
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.conftest import FreshServer
+from tests.conftest import FreshServer, register_device, register_user
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser
 
@@ -107,3 +107,35 @@ def test_a_hub_that_went_away_is_waited_for(fresh_server: FreshServer, open_brow
     server.start()
     expect(banner).to_be_hidden()
     expect(page.locator("tbody tr", has_text="host-").get_by_test_id("status")).to_have_text("Online")
+
+
+def test_the_next_one_sees_nothing_of_the_last_one(server: RoostServer, open_browser: OpenBrowser) -> None:
+    """In the same tab, and without loading the page anew."""
+    with register_user(server) as last, register_user(server) as following:
+        register_device(last, name="The Last One's Lamp")
+        visitor = open_browser(server)
+        page = visitor.page
+        visitor.sign_in(last.email, last.password)
+        lamp = page.get_by_role("link", name="The Last One's Lamp", exact=True)
+        expect(lamp).to_be_visible()
+        page.reload()
+        expect(lamp).to_be_visible()
+        # Whatever is still on the page while the next one is on its way must not ask: it would be refused.
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/SignInPage*.js", hold)
+        page.get_by_role("button", name="account menu").click()
+        page.get_by_role("menuitem", name="Sign out").click()
+        expect(page.get_by_role("status").filter(has_text="Loading")).to_be_attached()
+        held[0].continue_()
+        expect(page.get_by_role("heading", name="Sign in to Roost")).to_be_visible()
+        # So that only what the browser has kept could be seen.
+        page.route("**/api/v1/devices**", lambda _: None)
+        page.get_by_label("E-mail or username").fill(following.email)
+        page.get_by_label("Password", exact=True).fill(following.password)
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
+        expect(lamp).not_to_be_visible()
