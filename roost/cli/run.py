@@ -1,6 +1,7 @@
 """`roost run`: check everything that can be wrong before starting, say it in one sentence, then serve."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -110,6 +111,7 @@ class _Server(uvicorn.Server):
         self._settings = settings
         self._application = application
         self.stopped_in_order = False
+        self._signalled: Callable[[], object] | None = None
         super().__init__(
             uvicorn.Config(
                 application,
@@ -129,6 +131,20 @@ class _Server(uvicorn.Server):
                 ssl_keyfile=settings.tls_key,
             )
         )
+
+    async def main_loop(self) -> None:
+        """Waits for a signal, and wakes once a second for the date header: uvicorn's own looks ten times a second."""
+        loop, signalled = asyncio.get_running_loop(), asyncio.Event()
+        self._signalled = lambda: loop.call_soon_threadsafe(signalled.set)
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await signalled.wait()
+
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._signalled is not None:
+            self._signalled()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Devices that wait for work would be waited for, and cut off in the end.

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, String, delete, func, insert, select, text
+from sqlalchemy import JSON, String, bindparam, delete, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -44,6 +44,15 @@ class OutboxRow(Base):
     subject: Mapped[str] = mapped_column(String(128))
     message: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+# Put together once: it is asked every second and after every change.
+_FOLLOWING = (
+    select(OutboxRow.id, OutboxRow.subject, OutboxRow.message)
+    .where(OutboxRow.id > bindparam("last_id"))
+    .order_by(OutboxRow.id)
+    .limit(_BATCH)
+)
 
 
 def add(session: AsyncSession, subject: str, message: dict[str, Any]) -> None:
@@ -99,9 +108,7 @@ class Outbox:
         async with self._turn:
             while True:
                 async with self._database.read() as session:
-                    query = select(OutboxRow.id, OutboxRow.subject, OutboxRow.message)
-                    query = query.where(OutboxRow.id > self._last_id).order_by(OutboxRow.id).limit(_BATCH)
-                    rows = (await session.execute(query)).all()
+                    rows = (await session.execute(_FOLLOWING, {"last_id": self._last_id})).all()
                 for row in rows:
                     self._last_id = row.id
                     self._bus.publish(row.subject, row.message)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.core.clock import Clock
@@ -96,17 +96,27 @@ class Upkeep:
                 logger.warning("Tasks could not be looked after: %s", error)
 
     async def _anything(self, since: datetime, now: datetime) -> bool:
-        lost = exists().where(Task.status == LEASED, Task.lease_expires_at <= now)
-        due = exists().where(_due(since, now))
-        expired = exists().where(Task.status == QUEUED, Task.expires_at.is_not(None), Task.expires_at <= now)
         async with self._database.read() as session:
-            return bool(await session.scalar(select(lost | due | expired)))
+            return bool(await session.scalar(_ANYTHING, {"since": since, "now": now}))
 
 
-def _due(since: datetime, now: datetime) -> ColumnElement[bool]:
+Moment = datetime | BindParameter[datetime]
+
+
+def _due(since: Moment, now: Moment) -> ColumnElement[bool]:
     """What was put off and may be leased since then; of the rest was told when it was ordered."""
     put_off = Task.available_at > Task.created_at
     return (Task.status == QUEUED) & (Task.available_at > since) & (Task.available_at <= now) & put_off
+
+
+def _anything(since: Moment, now: Moment) -> Select[bool]:
+    lost = exists().where(Task.status == LEASED, Task.lease_expires_at <= now)
+    expired = exists().where(Task.status == QUEUED, Task.expires_at.is_not(None), Task.expires_at <= now)
+    return select(lost | exists().where(_due(since, now)) | expired)
+
+
+# Put together once: it is asked every second, and building it took longer than answering it.
+_ANYTHING = _anything(bindparam("since"), bindparam("now"))
 
 
 async def _expire(session: AsyncSession, record: Record) -> None:
