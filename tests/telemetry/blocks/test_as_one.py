@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from roost.telemetry import slices, sqlite_log
+from roost.telemetry import message_ids, slices, sqlite_log
 from roost.telemetry.blocks import events, file, pieces, planning, reads, sealing
 from roost.telemetry.columns import frame_of
 from roost.telemetry.frames import ColumnSummary, Frame, Summary
@@ -101,7 +101,9 @@ class Store(RuleBasedStateMachine):
         self.clock = HandClock()
         self.runner = asyncio.Runner()
         self.rows: list[Row] = []
-        self.ids: set[tuple[int, str]] = set()
+        # With the row that an id was stored with.
+        self.ids: dict[tuple[int, str], int] = {}
+        self.newest = 0
 
     @initialize()
     def start(self) -> None:
@@ -138,11 +140,12 @@ class Store(RuleBasedStateMachine):
             messages.append(message)
         self.runner.run(self.log.append(devices, messages))
         for device_id, message in zip(devices, messages, strict=True):
-            known = message.message_id is not None and (device_id, message.message_id) in self.ids
-            assert (message.id == 0) == known
-            if message.message_id is not None:
-                self.ids.add((device_id, message.message_id))
-            if not known:
+            if message.message_id is None:
+                assert message.id
+            else:
+                self._recognised(device_id, message.message_id, message.id)
+            if message.id:
+                self.newest = message.id
                 units = message.units and msgspec.json.encode(message.units)
                 self.rows.append(
                     Row(
@@ -159,6 +162,7 @@ class Store(RuleBasedStateMachine):
         for row in own[number :: max(1, len(own) // 4)]:
             message = Message(row.observed_at, self.clock.ms, row.event_type, {}, row.payload, None, None)
             self.runner.run(self.log.append([row.device_id], [message]))
+            self.newest = message.id
             again = msgspec.structs.replace(row, id=message.id, received_at=self.clock.ms, units=None)
             self.rows.append(again)
 
@@ -272,6 +276,14 @@ class Store(RuleBasedStateMachine):
         """The slices that are full have their indexes."""
         self.log._closer._thread.submit(lambda: None).result()
 
+    def _recognised(self, device_id: int, message_id: str, row_id: int) -> None:
+        """`row_id`: 0 when the log knew the id. That it knows one of older slices than the last is not promised."""
+        known = self.ids.get((device_id, message_id))
+        if known is None or known > self.newest - message_ids.RESEND_SLICES * sqlite_log.SLICE_ROWS:
+            assert (row_id == 0) == (known is not None)
+        if row_id:
+            self.ids[device_id, message_id] = row_id
+
     def _forget_ids(self) -> None:
         """What is deleted may come again: whether its id is still known is not promised."""
         known = {(row.device_id, row.message_id) for row in self.rows}
@@ -284,6 +296,7 @@ class Store(RuleBasedStateMachine):
         message = Message(at, at, None, {"a": 1}, b'{"a":1}', None, message_id)
         await self.log.append([device_id], [message])
         if message.id:
+            self.ids[device_id, message_id] = self.newest = message.id
             self.rows.append(Row(message.id, device_id, at, at, None, b'{"a":1}', None, message_id))
 
     def _pieces(self, device_id: int, since: int, until: int, **asked: Any) -> list[Frame | Summary]:
