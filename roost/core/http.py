@@ -286,7 +286,7 @@ def _foreign_origin(scope: Scope, origin: str) -> JSONResponse:
 _known_names: dict[int, frozenset[str]] = {}
 
 
-def reject_unknown_query(request: Request) -> None:
+async def reject_unknown_query(request: Request) -> None:
     """A dependency for routers: a query parameter that the route does not know is a 422, not silently ignored."""
     if not request.scope.get("query_string"):
         return

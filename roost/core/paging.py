@@ -50,7 +50,7 @@ class PageRequest:
         return page
 
 
-def _page_request(
+async def _page_request(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=500, description="At most this many items.")] = 50,

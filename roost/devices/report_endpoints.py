@@ -43,7 +43,7 @@ Writer = Annotated[DeviceIdentity | UserPrincipal, device_or_user(WRITE)]
 _TIME = "RFC 3339 or integer milliseconds since 1970, by the device's clock."
 
 
-def _wanted_lines(
+async def _wanted_lines(
     level: Annotated[LogLevel | None, Query(description="This level and the more serious ones.")] = None,
     source: Annotated[Literal["device", "hub"] | None, Query(description="Who wrote it.")] = None,
     q: Annotated[

@@ -20,7 +20,7 @@ system_router = APIRouter(
 )
 
 
-def _host(request: Request) -> Host:
+async def _host(request: Request) -> Host:
     host: Host = request.app.state.host
     return host
 

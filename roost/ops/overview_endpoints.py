@@ -25,7 +25,7 @@ ops_router = APIRouter(prefix="/ops", tags=["operations"], dependencies=[Depends
 metrics_router = APIRouter(tags=["operations"], dependencies=[Depends(reject_unknown_query), Depends(metrics_reader)])
 
 
-def _installation(request: Request) -> Installation:
+async def _installation(request: Request) -> Installation:
     installation: Installation = request.app.state.installation
     return installation
 

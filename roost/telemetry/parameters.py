@@ -39,12 +39,12 @@ From = Annotated[str | None, Query(alias="from", max_length=40, description=f"St
 To = Annotated[str | None, Query(max_length=40, description=f"End, not included; {_TIME_TEXT}")]
 
 
-def _span(from_: From = None, to: To = None) -> Span:
+async def _span(from_: From = None, to: To = None) -> Span:
     since, until = _moment(from_, "from"), _moment(to, "to")
     return Span(0 if since is None else since, FOREVER_MS if until is None else until)
 
 
-def _recent_span(request: Request, from_: From = None, to: To = None) -> Span:
+async def _recent_span(request: Request, from_: From = None, to: To = None) -> Span:
     """The day before `to`, and that is now, unless something else is asked for."""
     since, until = _moment(from_, "from"), _moment(to, "to")
     if until is None:
@@ -55,7 +55,7 @@ def _recent_span(request: Request, from_: From = None, to: To = None) -> Span:
     return span
 
 
-def _buckets(
+async def _buckets(
     bucket: Annotated[
         str | None,
         Query(
@@ -83,7 +83,7 @@ def _buckets(
     return CalendarBuckets(cast("CalendarUnit", unit), count, ZoneInfo(tz or "UTC"))
 
 
-def _aggregates(
+async def _aggregates(
     agg: Annotated[
         str | None, Query(max_length=100, description=f"Separated by commas, of {', '.join(AGGREGATES)}.")
     ] = None,
@@ -97,7 +97,7 @@ def _aggregates(
     return names
 
 
-def _question(
+async def _question(
     buckets: Annotated[Buckets | None, Depends(_buckets)],
     aggregates: Annotated[tuple[str, ...] | None, Depends(_aggregates)],
     fill: Annotated[
@@ -113,7 +113,7 @@ def _question(
     return None
 
 
-def _sensor_types(
+async def _sensor_types(
     sensor_type: Annotated[list[str] | None, Query(max_length=50, description="Only these series.")] = None,
 ) -> tuple[str, ...]:
     return tuple(sensor_type or ())
@@ -135,7 +135,7 @@ class FleetWanted(NamedTuple):
     filter: DeviceFilter
 
 
-def _fleet(
+async def _fleet(
     device_id: Annotated[list[RowId] | None, Query(max_length=500, description="Only these devices.")] = None,
     home_id: Annotated[RowId | None, Query()] = None,
     organization_id: Annotated[RowId | None, Query()] = None,
@@ -145,7 +145,7 @@ def _fleet(
     return FleetWanted(tuple(dict.fromkeys(device_id or ())), wanted)
 
 
-def _messages(
+async def _messages(
     span: Annotated[Span, Depends(_span)],
     device_id: Annotated[RowId | None, Query()] = None,
     home_id: Annotated[RowId | None, Query()] = None,

@@ -65,7 +65,7 @@ def moment(text: str | None, name: str) -> datetime | None:
         raise Invalid(detail, errors=[{"pointer": f"/query/{name}", "detail": detail}]) from None
 
 
-def _wanted(  # noqa: PLR0917 - FastAPI calls it by keyword
+async def _wanted(  # noqa: PLR0917 - FastAPI calls it by keyword
     actor_id: Annotated[RowId | None, Query(description="The user's or device's id.")] = None,
     actor: Annotated[str | None, Query(min_length=1, max_length=255, description="Part of the actor's name.")] = None,
     action: Annotated[

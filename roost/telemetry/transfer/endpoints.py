@@ -51,7 +51,7 @@ _LINES = {
 }
 
 
-def _wanted(  # noqa: PLR0917 - FastAPI calls it by keyword
+async def _wanted(  # noqa: PLR0917 - FastAPI calls it by keyword
     span: TimeSpan,
     sensor_type: SensorTypes,
     format: FileFormat = "csv",  # noqa: A002 - the name of the query parameter
