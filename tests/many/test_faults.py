@@ -1,6 +1,7 @@
 """`kill -9` of each process, of NATS and of PostgreSQL under load: what was acknowledged is there, exactly once."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -19,6 +20,7 @@ _DEVICES = 5
 _MESSAGES = 5
 # A few hundred messages a second: reading them all back takes longer than storing them.
 _PAUSE_S = 0.2
+_AWAY_S = 120
 
 
 def _load(apis: list[RoostServer], mqtts: list[RoostServer], user: UserClient) -> Load:
@@ -79,3 +81,24 @@ async def test_what_was_acknowledged_survives_the_end_of_anything(
         await until(lambda: asyncio.to_thread(_all_shown, user, load), 60, what="All that was acknowledged")
         await asyncio.to_thread(assert_exactly_once, user, load)
         load.assert_nothing_refused()
+
+
+@pytest.mark.soak
+async def test_two_minutes_without_the_database(own_processes: Processes, own_postgres: PostgresCluster) -> None:
+    """Devices that are known go on all the time; nothing is lost, and the store catches up alone."""
+    api, mqtt, _, _ = own_processes.start("api", "mqtt", "worker", "worker")
+    with register_user(api) as user:
+        load = _load([api], [mqtt], user)
+        async with load.running():
+            await load.progress(_MESSAGES, 60)
+            own_postgres.stop(immediately=True)
+            gone_at = time.monotonic()
+            while time.monotonic() - gone_at < _AWAY_S:
+                await load.progress(_MESSAGES)
+            await asyncio.to_thread(own_postgres.start)
+            await load.progress(_MESSAGES, 60)
+            await load.drain(60)
+        await until(lambda: asyncio.to_thread(_all_shown, user, load), 60, what="All that was acknowledged")
+        await asyncio.to_thread(assert_exactly_once, user, load)
+        load.assert_nothing_refused()
+        assert all(sender.statuses[202] for sender in load.senders if isinstance(sender, HttpSender))
