@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 import roost
@@ -71,7 +70,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
         lifespan=lifespan,
         middleware=[
             Middleware(Edge, on_refusal=refusals),
@@ -139,7 +137,7 @@ def _add_routes(app: FastAPI) -> None:
         overview_endpoints.metrics_router,
         live_endpoints.router,
     ):
-        app.include_router(router, prefix=PREFIX)
+        app.router.routes.extend(router.routes)
     app.add_api_websocket_route("/mqtt", mqtt_websocket)
     pages.install(app)
 
@@ -147,12 +145,7 @@ def _add_routes(app: FastAPI) -> None:
 def _add_health_routes(app: FastAPI) -> None:
     """What whoever runs a process without an API asks it."""
     for router in (ops_endpoints.health_router, overview_endpoints.metrics_router):
-        app.include_router(router, prefix=PREFIX)
-
-
-def _operation_id(route: APIRoute) -> str:
-    # The name of the function is what a generated client calls it.
-    return route.name
+        app.router.routes.extend(router.routes)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

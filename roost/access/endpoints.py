@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Cookie, Depends
+from fastapi import Body, Cookie, Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -16,10 +16,10 @@ from roost.access.dependencies import bearer, ensure_signed_in
 from roost.access.schemas import LoginForm, LoginRequest, RefreshRequest, TokenRead
 from roost.access.sessions import Sessions
 from roost.core.errors import Malformed, Unauthorized
-from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(prefix="/auth", tags=["accounts"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("accounts", prefix="/auth")
 
 Model = TypeVar("Model", bound=BaseModel)
 RefreshCookie = Annotated[

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -14,14 +14,14 @@ from roost.bridges.schemas import BridgeCreate, BridgeRead, BridgeUpdate, Messag
 from roost.bridges.service import BridgeDesk
 from roost.core.clock import Clock, from_ms
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.telemetry.decode import decode
 from roost.telemetry.refusals import Refusal
 
-router = APIRouter(tags=["bridges"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("bridges")
 
 Reader = Annotated[UserPrincipal, requires(READ)]
 Writer = Annotated[UserPrincipal, requires(WRITE)]

@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 from roost.core import pooler
 from roost.core.errors import Unavailable
 from roost.core.settings import Settings
+from roost.core.sqlite import sqlite_driver
 
 _log = logging.getLogger(__name__)
 
@@ -172,7 +173,12 @@ def before_commit(session: AsyncSession, hook: Hook, *, rank: int) -> None:
 def _sqlite_engine(url: URL) -> AsyncEngine:
     # Every connection is a thread; four are plenty when writers queue and reads take well under a millisecond.
     engine = create_async_engine(
-        url, pool_size=4, max_overflow=4, pool_timeout=_BUSY_TIMEOUT_S, connect_args={"timeout": _BUSY_TIMEOUT_S}
+        url,
+        module=sqlite_driver(),
+        pool_size=4,
+        max_overflow=4,
+        pool_timeout=_BUSY_TIMEOUT_S,
+        connect_args={"timeout": _BUSY_TIMEOUT_S},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -187,7 +193,8 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(_WRITE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        driver: Any = connection.connection.dbapi_connection
+        driver.begin_with_next("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.audit.log import Actor
@@ -10,11 +10,11 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
 from roost.core.errors import Conflict
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router, gather
 from roost.devices import credentials, deeds, pairing_endpoints, registry, report_endpoints
 from roost.devices.deeds import record_deed
 from roost.devices.models import Device
@@ -27,12 +27,7 @@ Reader = Annotated[UserPrincipal, requires("devices:read")]
 Writer = Annotated[UserPrincipal, requires("devices:write")]
 Word = Annotated[str | None, Query(min_length=1, max_length=120)]
 
-router = APIRouter(dependencies=[Depends(reject_unknown_query)])
-# Before the rest, because /devices/whoami and /devices/hello must not be taken for ids.
-router.include_router(pairing_endpoints.router)
-router.include_router(report_endpoints.router)
-
-_devices = APIRouter(tags=["devices"])
+_devices = api_router("devices")
 
 
 @_devices.get("/devices", responses=problem_responses(400, 401, 403))
@@ -189,4 +184,5 @@ def _read(request: Request, device: Device) -> DeviceRead:
     )
 
 
-router.include_router(_devices)
+# Pairing first, because /devices/whoami and /devices/hello must not be taken for ids.
+router = gather([pairing_endpoints.router, report_endpoints.router, _devices])

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -10,6 +10,7 @@ from roost.access.principals import UserPrincipal
 from roost.core.database import WriteSession
 from roost.core.idempotency import Idempotent
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.core.settings import Settings
 from roost.devices import pairing
 from roost.devices.admission import Admission
@@ -17,7 +18,7 @@ from roost.devices.dependencies import DeviceIfAny
 from roost.devices.joining import RETRY_CLAIMED_S, RETRY_UNCLAIMED_S
 from roost.devices.schemas import HelloIn, HelloOut, PairedOut, PairingCodeOut, PairingConfirm, PairingStart
 
-router = APIRouter(tags=["pairing"])
+router = api_router("pairing")
 
 
 # The empty alternative: a token may be sent, but need not.

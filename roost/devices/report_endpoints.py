@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import Body, Depends, Query
 from starlette.requests import Request
 
 from roost.access.principals import UserPrincipal
@@ -13,6 +13,7 @@ from roost.core.errors import Conflict, Forbidden, Invalid, TooMany
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices import registry
 from roost.devices.dependencies import CurrentDevice, device_or_user
 from roost.devices.identity import DeviceIdentity
@@ -36,7 +37,7 @@ from roost.devices.schemas import (
 )
 from roost.devices.shadow.service import Shadows
 
-router = APIRouter(tags=["devices"])
+router = api_router("devices")
 
 Reader = Annotated[DeviceIdentity | UserPrincipal, device_or_user("devices:read")]
 Writer = Annotated[DeviceIdentity | UserPrincipal, device_or_user(WRITE)]

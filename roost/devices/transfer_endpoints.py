@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -10,14 +9,15 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.access.schemas import Strict
 from roost.core.database import WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router, gather
 from roost.devices.transfers import transfer_device, transfer_home
 
 Owner = Annotated[UserPrincipal, requires("organization:write")]
 
-router = APIRouter(dependencies=[Depends(reject_unknown_query)])
+_homes = api_router("homes")
+_devices = api_router("devices")
 
 
 class HomeTransfer(Strict):
@@ -40,11 +40,10 @@ class Transferred(BaseModel):
     device_ids: list[int]
 
 
-@router.post(
+@_homes.post(
     "/homes/{home_id}/transfer",
     operation_id="transfer_home",
     summary="Give a home to another organization",
-    tags=["homes"],
     responses=problem_responses(401, 403, 404, 409),
 )
 async def give_home(
@@ -55,11 +54,10 @@ async def give_home(
     return Transferred(organization_id=wanted.organization_id, home_id=home_id, device_ids=list(device_ids))
 
 
-@router.post(
+@_devices.post(
     "/devices/{device_id}/transfer",
     operation_id="transfer_device",
     summary="Give a device to another organization",
-    tags=["devices"],
     responses=problem_responses(401, 403, 404, 409),
 )
 async def give_device(
@@ -75,3 +73,6 @@ async def give_device(
         home_id=wanted.home_id,
     )
     return Transferred(organization_id=wanted.organization_id, home_id=device.home_id, device_ids=[device.id])
+
+
+router = gather([_homes, _devices])

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, WebSocket
 
+from roost.core.http import PREFIX
 from roost.live.service import Live
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX)
 
 
 @router.websocket("/ws/live-data")

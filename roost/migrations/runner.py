@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from roost.core import pooler
 from roost.core.database import driver_url
 from roost.core.settings import Settings
+from roost.core.sqlite import sqlite_driver
 
 T = TypeVar("T")
 
@@ -156,7 +157,9 @@ def _engine(settings: Settings, *, for_writing: bool) -> AsyncEngine:
         if settings.database_pooler:
             pooler.begin_with_a_transaction(engine)
         return engine
-    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_S})
+    engine = create_async_engine(
+        url, module=sqlite_driver(), poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_S}
+    )
 
     # SQLite changes a table by copying it; with foreign keys on, dropping the old one would delete what refers to it.
     # They are checked at the end instead, inside the same transaction.
@@ -171,7 +174,8 @@ def _engine(settings: Settings, *, for_writing: bool) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if for_writing else "BEGIN")
+        driver: Any = connection.connection.dbapi_connection
+        driver.begin_with_next("BEGIN IMMEDIATE" if for_writing else "BEGIN")
 
     return engine
 

@@ -2,21 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 
 from roost.core.errors import Unavailable
-from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.ops.permissions import system_reader
 from roost.ops.schemas import Health, Liveness, Metrics, Readiness, Temperature, Version
 from roost.ops.service import Host
 
-health_router = APIRouter(tags=["health"], dependencies=[Depends(reject_unknown_query)])
-system_router = APIRouter(
-    prefix="/system",
-    tags=["system"],
-    dependencies=[Depends(reject_unknown_query), Depends(system_reader)],
-    responses=problem_responses(401, 403),
+health_router = api_router("health")
+system_router = api_router(
+    "system", prefix="/system", dependencies=[Depends(system_reader)], responses=problem_responses(401, 403)
 )
 
 

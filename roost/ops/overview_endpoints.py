@@ -3,15 +3,15 @@
 import importlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.ops import fleet
 from roost.ops.fleet import House
 from roost.ops.message_counts import MessageCounts
@@ -21,8 +21,8 @@ from roost.ops.permissions import ensure_whole, metrics_reader
 
 Watcher = Annotated[UserPrincipal, requires("ops:read")]
 
-ops_router = APIRouter(prefix="/ops", tags=["operations"], dependencies=[Depends(reject_unknown_query)])
-metrics_router = APIRouter(tags=["operations"], dependencies=[Depends(reject_unknown_query), Depends(metrics_reader)])
+ops_router = api_router("operations", prefix="/ops")
+metrics_router = api_router("operations", dependencies=[Depends(metrics_reader)])
 
 
 async def _installation(request: Request) -> Installation:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.dependencies import CurrentUser
@@ -12,6 +12,7 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.places import assignments
 from roost.places.assignment_schemas import (
     AssignedHome,
@@ -24,7 +25,7 @@ from roost.places.assignments import AssignmentFilter, AssignmentRow
 from roost.places.dependencies import Writer
 from roost.places.models import Room
 
-router = APIRouter(tags=["assignments"])
+router = api_router("assignments")
 
 
 @router.get(

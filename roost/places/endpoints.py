@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from roost.access.answers import client_address
@@ -12,25 +11,15 @@ from roost.access.names import unique_key
 from roost.access.passwords import weakness
 from roost.core.database import ReadSession
 from roost.core.errors import Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router, gather
 from roost.places import assignment_endpoints, home_endpoints, resident_endpoints, room_endpoints
 from roost.places.profiles import get_profile
 from roost.places.registration import register
 from roost.places.schemas import Profile, RegisterRequest
 
-router = APIRouter(dependencies=[Depends(reject_unknown_query)])
-for _part in (
-    home_endpoints.router,
-    room_endpoints.router,
-    resident_endpoints.router,
-    assignment_endpoints.router,
-    home_endpoints.admin_router,
-):
-    router.include_router(_part)
-
-_accounts = APIRouter(tags=["accounts"])
+_accounts = api_router("accounts")
 
 
 @_accounts.post(
@@ -80,4 +69,13 @@ async def get_my_user(user: CurrentUser, session: ReadSession) -> Profile:
     return await get_me(user, session)
 
 
-router.include_router(_accounts)
+router = gather(
+    [
+        home_endpoints.router,
+        room_endpoints.router,
+        resident_endpoints.router,
+        assignment_endpoints.router,
+        home_endpoints.admin_router,
+        _accounts,
+    ]
+)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -13,6 +13,7 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.places import homes
 from roost.places.dependencies import Reader, Writer, devices_of
 from roost.places.home_schemas import HomeCreate, HomeRead, HomeUpdate
@@ -22,8 +23,8 @@ Administrator = Annotated[UserPrincipal, requires("admin")]
 OrganizationId = Annotated[RowId | None, Query(description="Only in this organization.")]
 Words = Annotated[str | None, Query(min_length=1, max_length=120, description="Part of the name or the address.")]
 
-router = APIRouter(tags=["homes"])
-admin_router = APIRouter(tags=["admin"])
+router = api_router("homes")
+admin_router = api_router("admin")
 
 
 @router.get("/homes", operation_id="list_homes", summary="Homes", responses=problem_responses(400, 401, 403))

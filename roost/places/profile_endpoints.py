@@ -1,6 +1,5 @@
 """Changing one's own profile."""
 
-from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from roost.access.answers import client_address
@@ -13,12 +12,12 @@ from roost.access.users.mails import tell_old_address
 from roost.access.users.repository import Person
 from roost.access.users.schemas import ProfileUpdate
 from roost.core.errors import Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.places.profiles import get_profile
 from roost.places.schemas import Profile
 
-router = APIRouter(tags=["accounts"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("accounts")
 
 
 @router.patch(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.principals import UserPrincipal
@@ -11,6 +11,7 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.places import residents
 from roost.places.dependencies import Reader, Writer
 from roost.places.models import ResidentEvent
@@ -35,7 +36,7 @@ from roost.places.resident_schemas import (
 
 Words = Annotated[str | None, Query(min_length=1, max_length=120, description="Part of a name.")]
 
-router = APIRouter(tags=["residents"])
+router = api_router("residents")
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.requests import Request
 
 from roost.core.database import ReadSession, WriteSession
@@ -10,12 +10,13 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.places import homes
 from roost.places.dependencies import Reader, Writer, devices_of
 from roost.places.home_schemas import RoomCreate, RoomRead, RoomUpdate
 from roost.places.repository import RoomRow, get_home, get_room, list_rooms
 
-router = APIRouter(tags=["homes"])
+router = api_router("homes")
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -14,13 +14,14 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.tasks import orders
 from roost.tasks.models import TaskBulk
 from roost.tasks.repository import READ, WRITE, count_bulks, get_bulk, list_bulks, list_failures
 from roost.tasks.schemas import BulkCreate, BulkFailure, BulkRead, BulkSkipped
 from roost.tasks.states import STATUSES, Status
 
-router = APIRouter(tags=["tasks"])
+router = api_router("tasks")
 
 Reader = Annotated[UserPrincipal, requires(READ)]
 Writer = Annotated[UserPrincipal, requires(WRITE)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -13,6 +13,7 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.dependencies import CurrentDevice, device_or_user
 from roost.devices.identity import DeviceIdentity
 from roost.devices.repository import get_device
@@ -32,7 +33,7 @@ from roost.tasks.schemas import (
 from roost.tasks.service import Tasks, place_of
 from roost.tasks.states import Status, clamped_lease_s
 
-router = APIRouter(tags=["commands"])
+router = api_router("commands")
 
 Caller = Annotated[DeviceIdentity | UserPrincipal, device_or_user(READ)]
 Writer = Annotated[UserPrincipal, requires(WRITE)]

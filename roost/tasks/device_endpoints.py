@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.dependencies import CurrentDevice
 from roost.tasks.leasing import Poll
 from roost.tasks.schemas import (
@@ -24,7 +25,7 @@ from roost.tasks.schemas import (
 from roost.tasks.service import Tasks, place_of
 from roost.tasks.states import clamped_lease_s
 
-router = APIRouter(tags=["tasks"])
+router = api_router("tasks")
 
 DEFAULT_LEASE_S = 60
 Context = Annotated[ContextKey, Query(description="Which part of the device asks.")]

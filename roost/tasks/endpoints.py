@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router, gather
 from roost.devices.repository import get_device
 from roost.tasks import bulk_endpoints, command_endpoints, device_endpoints, orders
 from roost.tasks.answers import first_step, step_read, task_read
@@ -25,13 +25,7 @@ Writer = Annotated[UserPrincipal, requires(WRITE)]
 OfStatus = Annotated[Status | None, Query(description="Only these.")]
 OfType = Annotated[str | None, Query(min_length=1, max_length=100)]
 
-router = APIRouter(dependencies=[Depends(reject_unknown_query)])
-# Before the rest, because /tasks/bulk must not be taken for an id.
-router.include_router(bulk_endpoints.router)
-router.include_router(device_endpoints.router)
-router.include_router(command_endpoints.router)
-
-_tasks = APIRouter(tags=["tasks"])
+_tasks = api_router("tasks")
 
 
 @_tasks.get("/tasks", responses=problem_responses(400, 401, 403))
@@ -129,4 +123,5 @@ async def read_task_contexts(principal: Reader, session: ReadSession, device_id:
     ]
 
 
-router.include_router(_tasks)
+# Tasks last, because /tasks/bulk must not be taken for an id.
+router = gather([bulk_endpoints.router, device_endpoints.router, command_endpoints.router, _tasks])

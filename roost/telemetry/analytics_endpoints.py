@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -13,8 +13,8 @@ from roost.access.principals import UserPrincipal
 from roost.core.clock import rfc3339_from_ms
 from roost.core.database import ReadSession
 from roost.core.errors import Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.repository import DevicePlace, list_device_places
 from roost.telemetry.answers import as_json, bucket_headers, buckets_before, reading_the_log, store_of
 from roost.telemetry.buckets import Buckets, FixedBuckets, edges_over
@@ -26,7 +26,7 @@ from roost.telemetry.spans import Span
 if TYPE_CHECKING:
     from roost.telemetry.analysis.coverage import Coverage
 
-router = APIRouter(tags=["analytics"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("analytics")
 
 Reader = Annotated[UserPrincipal, requires("telemetry:read")]
 By = Literal["all", "organization", "home", "type", "device"]

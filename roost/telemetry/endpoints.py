@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -11,10 +11,10 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession
 from roost.core.errors import Malformed, NotFound
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page, PageRequest
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.dependencies import CurrentDevice
 from roost.devices.repository import get_device, list_ids
 from roost.telemetry.answers import as_json, bucket_headers, buckets_before, reading_the_log, store_of
@@ -32,7 +32,7 @@ from roost.telemetry.parameters import (
 from roost.telemetry.schemas import BucketOut, MessageOut, ReadingOut, StatsOut, shown
 from roost.telemetry.spans import Span
 
-router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("telemetry")
 
 Reader = Annotated[UserPrincipal, requires("telemetry:read")]
 DeviceId = Annotated[RowId, Path()]

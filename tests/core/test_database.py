@@ -1,8 +1,14 @@
 """One way to read, one way to write, and a failed commit is never a success."""
 
 import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import FastAPI
@@ -15,9 +21,19 @@ from roost.core import problems
 from roost.core.database import Database, WriteSession, before_commit, driver_url
 from roost.core.errors import NotFound
 from roost.core.settings import Settings
+from roost.migrations.runner import migrate_at_start
 from tests.postgres_cluster import PostgresCluster
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def sqlite_database(tmp_path: Path) -> AsyncIterator[Database]:
+    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'one.db'}")
+    await migrate_at_start(settings)
+    opened = Database(settings)
+    yield opened
+    await opened.dispose()
 
 
 def organization(name: str) -> Organization:
@@ -83,6 +99,38 @@ async def test_sqlite_is_durable_and_checks_references(database: Database) -> No
     async with database.read() as session:
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert await session.scalar(text(f"PRAGMA {pragma}")) == expected
+
+
+async def test_a_question_is_one_trip_to_the_thread_of_its_connection(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips: list[object] = []
+    go = aiosqlite.Connection._execute
+
+    async def counted(connection: aiosqlite.Connection, work: Any, *rest: Any) -> Any:
+        trips.append(work)
+        return await go(connection, work, *rest)  # type: ignore[no-untyped-call]
+
+    assert await names(sqlite_database) == []
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    async with sqlite_database.read():
+        """Nobody asks anything."""
+    assert trips == []
+    assert await names(sqlite_database) == []
+    # The question, and the end of what began with it.
+    assert len(trips) == 2
+
+
+async def test_a_transaction_that_begins_to_write_keeps_other_processes_out(sqlite_database: Database) -> None:
+    path = str(sqlite_database.engine.url.database)
+    with contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+        async with sqlite_database.write() as session:
+            # It only reads so far, but may go on to write.
+            await session.scalars(select(Organization.name))
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN IMMEDIATE")
+        other.rollback()
 
 
 async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:

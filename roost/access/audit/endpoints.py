@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from sqlalchemy import ColumnElement
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -17,17 +17,17 @@ from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.clock import Clock
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
 OPS, ORGANIZATION = "ops:read", "organization:read"
 Operator = Annotated[UserPrincipal, requires(OPS)]
 Owner = Annotated[UserPrincipal, requires(ORGANIZATION)]
 FileFormat = Annotated[Format, Query(description="CSV, or one JSON object a line.")]
 
-router = APIRouter(tags=["audit"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("audit")
 
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from roost.access.audit.log import Actor, Deed, record
@@ -17,8 +16,9 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(prefix="/auth/api-tokens", tags=["accounts"])
+router = api_router("accounts", prefix="/auth/api-tokens")
 
 
 @router.get("", operation_id="list_api_tokens", summary="My API tokens", responses=problem_responses(400, 401, 403))

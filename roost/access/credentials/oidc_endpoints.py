@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -21,10 +21,11 @@ from roost.access.dependencies import SignedInUser
 from roost.access.models import User
 from roost.core.database import ReadSession, WriteSession
 from roost.core.errors import NotFound, RoostError, Unavailable
-from roost.core.http import PREFIX, reject_unknown_query
+from roost.core.http import PREFIX
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router, gather
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ _ACCOUNT_PAGE = "/app/account"
 # The page knows by this that there is a session to take up.
 _SIGNED_IN = "/app/#signed-in"
 
-router = APIRouter(prefix="/auth", tags=["accounts"])
-_strict = APIRouter(dependencies=[Depends(reject_unknown_query)])
+_strict = api_router("accounts", prefix="/auth")
+_callback = api_router("accounts", prefix="/auth", any_query=True)
 
 
 @_strict.get("/providers", operation_id="list_sign_in_ways", summary="Ways to sign in")
@@ -95,7 +96,7 @@ async def start_link(request: Request, response: Response, user: SignedInUser) -
 
 
 # Providers add parameters of their own to their answers.
-@router.get(
+@_callback.get(
     "/oidc/callback",
     operation_id="finish_oidc_sign_in",
     summary="Back from the provider",
@@ -231,4 +232,4 @@ def _back(page: str, code: str) -> Response:
     return RedirectResponse(f"{page}?error={code}", status_code=303, headers={"Cache-Control": "no-store"})
 
 
-router.include_router(_strict)
+router = gather([_callback, _strict])

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import exists, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,8 +27,9 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(prefix="/auth", tags=["accounts"])
+router = api_router("accounts", prefix="/auth")
 
 
 @router.post(

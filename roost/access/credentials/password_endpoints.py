@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from roost.access.answers import client_address
@@ -31,8 +30,9 @@ from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.links import app_link
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(tags=["accounts"])
+router = api_router("accounts")
 
 
 @router.post(

@@ -1,6 +1,5 @@
 """Where somebody is signed in, and ending it."""
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +13,9 @@ from roost.core.errors import NotFound
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(prefix="/auth/sessions", tags=["accounts"])
+router = api_router("accounts", prefix="/auth/sessions")
 
 
 @router.get(

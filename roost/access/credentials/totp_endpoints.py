@@ -1,6 +1,5 @@
 """The second factor beside the password: codes of an authenticator app."""
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +13,9 @@ from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
 from roost.core.errors import Conflict, Forbidden
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
-router = APIRouter(prefix="/auth/totp", tags=["accounts"])
+router = api_router("accounts", prefix="/auth/totp")
 
 
 @router.get("", operation_id="get_totp", summary="My second factor", responses=problem_responses(401, 403))

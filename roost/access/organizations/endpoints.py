@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -29,18 +29,18 @@ from roost.access.organizations.schemas import (
 )
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
 Renamer = Annotated[UserPrincipal, requires("organization:write")]
 MemberReader = Annotated[UserPrincipal, requires("users:read")]
 MemberWriter = Annotated[UserPrincipal, requires("users:write")]
 Words = Annotated[str | None, Query(min_length=1, max_length=120, description="Part of the name.")]
 
-router = APIRouter(tags=["organizations"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("organizations")
 
 
 @router.get(

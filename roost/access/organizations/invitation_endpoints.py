@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,18 +26,18 @@ from roost.access.passwords import refuse_weak
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
 from roost.core.errors import Conflict, Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.links import app_link
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
 Inviter = Annotated[UserPrincipal, requires("users:write")]
 
 _ACCOUNT_MADE: dict[str, Any] = {"description": "An account was made", "model": InvitationAccepted}
 
-router = APIRouter(tags=["organizations"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("organizations")
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -12,15 +12,15 @@ from roost.access.users.handling import change_user, entry, list_entries, make_u
 from roost.access.users.repository import UserFilter, get_person
 from roost.access.users.schemas import AdminUserCreate, AdminUserUpdate, UserCreated, UserEntry
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
 Administrator = Annotated[UserPrincipal, requires("admin", "users:read", "users:write")]
 
-router = APIRouter(prefix="/admin/users", tags=["administration"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("administration", prefix="/admin/users")
 
 
 @router.get("", operation_id="admin_list_users", summary="List all users", responses=problem_responses(400, 401, 403))

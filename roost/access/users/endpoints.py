@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
@@ -12,11 +12,11 @@ from roost.access.users.handling import change_user, entry, list_entries, make_u
 from roost.access.users.repository import READ, WRITE, UserFilter, get_person
 from roost.access.users.schemas import UserCreate, UserCreated, UserEntry, UserUpdate
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.idempotency import Idempotent
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 
 Reader = Annotated[UserPrincipal, requires(READ)]
 Writer = Annotated[UserPrincipal, requires(WRITE)]
@@ -25,7 +25,7 @@ Words = Annotated[
 ]
 Role = Annotated[RoleName | None, Query(description="Those who have this role somewhere within the caller's reach.")]
 
-router = APIRouter(prefix="/users", tags=["users"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("users", prefix="/users")
 
 
 @router.get("", operation_id="list_users", summary="List users", responses=problem_responses(400, 401, 403))

@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from roost.access.principals import UserPrincipal
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.dependencies import device_or_user
 from roost.devices.health.judgement import Health, Name, State, judge, verdict
 from roost.devices.health.service import HealthFacts
@@ -17,7 +16,7 @@ from roost.devices.identity import DeviceIdentity
 from roost.devices.reach import ensure_visible
 from roost.devices.schemas import Time
 
-router = APIRouter(tags=["devices"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("devices")
 
 Reader = Annotated[DeviceIdentity | UserPrincipal, device_or_user("devices:read")]
 

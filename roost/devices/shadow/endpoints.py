@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.access.principals import UserPrincipal
 from roost.core.errors import Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.dependencies import device_or_user
 from roost.devices.identity import DeviceIdentity
 from roost.devices.placement import WRITE
@@ -20,7 +20,7 @@ from roost.devices.shadow.schemas import ShadowActor, ShadowChangeOut, ShadowIn,
 from roost.devices.shadow.service import Shadows, Wish, list_changes
 from roost.devices.shadow.state import Shadow, Side
 
-router = APIRouter(tags=["devices"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("devices")
 
 Reader = Annotated[DeviceIdentity | UserPrincipal, device_or_user("devices:read")]
 Writer = Annotated[DeviceIdentity | UserPrincipal, device_or_user(WRITE)]

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.requests import Request
 
 from roost.access.dependencies import requires
 from roost.access.principals import UserPrincipal
 from roost.core.database import ReadSession, WriteSession
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.paging import Page
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.repository import get_device
 from roost.telemetry.retention import service
 from roost.telemetry.retention.models import RetentionPolicy
@@ -26,7 +26,7 @@ from roost.telemetry.retention.schemas import (
     ThenKeep,
 )
 
-router = APIRouter(tags=["retention"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("retention")
 
 Reader = Annotated[UserPrincipal, requires(READ)]
 Writer = Annotated[UserPrincipal, requires(WRITE)]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -16,9 +16,9 @@ from roost.core.clock import Clock
 from roost.core.database import ReadSession
 from roost.core.disk import DiskGuard
 from roost.core.errors import Invalid
-from roost.core.http import reject_unknown_query
 from roost.core.ids import RowId
 from roost.core.problems import problem_responses
+from roost.core.routers import api_router
 from roost.devices.repository import get_device, list_ids
 from roost.telemetry.answers import bucket_headers, buckets_before, reading_the_log
 from roost.telemetry.parameters import SensorTypes, TimeSpan
@@ -28,7 +28,7 @@ from roost.telemetry.transfer.schemas import ImportOut, RefusedLine
 from roost.telemetry.transfer.service import READ, WRITE, Transfers
 from roost.telemetry.transfer.wanted import MEDIA_TYPES, Events, Format, Position, Readings, What
 
-router = APIRouter(tags=["telemetry"], dependencies=[Depends(reject_unknown_query)])
+router = api_router("telemetry")
 
 Reader = Annotated[UserPrincipal, requires(READ)]
 # What a device holds is changed by those who may change the device: whoever runs it brings its history along.

@@ -1,0 +1,140 @@
+"""SQLite's driver with one trip to the connection's thread for each statement.
+
+The driver of SQLAlchemy goes there and back four times for a statement (cursor, execute, fetch, close) and three times
+for a BEGIN; a request that asks two short questions spent more on trips than on the questions. Here a statement is one
+trip, BEGIN goes with the first statement, and a transaction in which nothing was asked makes none.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite import aiosqlite as dialect
+from sqlalchemy.util import EMPTY_DICT
+from sqlalchemy.util.concurrency import await_
+
+T = TypeVar("T")
+
+
+class _Cursor(dialect.AsyncAdapt_aiosqlite_cursor):
+    """A cursor that lives only while its statement runs; what it found is kept here."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, adapt_connection: Any) -> None:
+        self._adapt_connection = adapt_connection
+        self._connection = adapt_connection._connection
+        self._soft_closed_memoized = EMPTY_DICT
+        self._rows = deque()
+        self._facts: tuple[Any, int, int] = (None, -1, 0)
+
+    @property
+    def description(self) -> Any:
+        return self._facts[0]
+
+    @property
+    def rowcount(self) -> int:
+        return self._facts[1]
+
+    @property
+    def lastrowid(self) -> int:
+        return self._facts[2]
+
+    async def _async_soft_close(self) -> None:
+        """It is closed already."""
+
+    def close(self) -> None:
+        self._rows.clear()
+
+    async def _execute_async(self, operation: str, parameters: Any) -> None:
+        connection: Any = self._adapt_connection
+        async with connection._execute_mutex:
+            begin = connection.take_begin()
+            rows, self._facts = await connection.in_thread(partial(_execute, begin, operation, parameters or ()))
+            self._rows = deque(rows)
+
+    async def _executemany_async(self, operation: str, seq_of_parameters: Sequence[Any]) -> None:
+        connection: Any = self._adapt_connection
+        async with connection._execute_mutex:
+            begin = connection.take_begin()
+            self._facts = await connection.in_thread(partial(_execute_many, begin, operation, seq_of_parameters))
+
+
+class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
+    __slots__ = ("_begin",)
+    _cursor_cls = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self._begin: str | None = None
+
+    def begin_with_next(self, statement: str) -> None:
+        """Run this BEGIN right before the next statement."""
+        self._begin = statement
+
+    def take_begin(self) -> str | None:
+        """The BEGIN that is due, once."""
+        begin, self._begin = self._begin, None
+        return begin
+
+    async def in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` returns, done by the connection's own thread."""
+        inner = self._connection
+        result: T = await inner._execute(work, inner._conn)
+        return result
+
+    def rollback(self) -> None:
+        self._end(super().rollback)
+
+    def commit(self) -> None:
+        self._end(super().commit)
+
+    def _end(self, end: Callable[[], None]) -> None:
+        self._begin = None
+        inner = self._connection._connection
+        if inner is not None and inner.in_transaction:
+            end()
+
+
+class _Driver(dialect.AsyncAdapt_aiosqlite_dbapi):
+    def connect(self, *arguments: Any, **options: Any) -> _Connection:
+        connection = aiosqlite.connect(*arguments, **options)
+        connection._thread.daemon = True
+        return _Connection(self, await_(connection))
+
+
+def sqlite_driver() -> Any:
+    """The `module` of an engine."""
+    return _Driver(aiosqlite, sqlite3)
+
+
+def _execute(
+    begin: str | None, operation: str, parameters: Any, connection: sqlite3.Connection
+) -> tuple[list[Any], tuple[Any, int, int]]:
+    if begin is not None:
+        connection.execute(begin).close()
+    cursor = connection.execute(operation, parameters)
+    try:
+        rows = cursor.fetchall() if cursor.description else []
+        return rows, _facts_of(cursor)
+    finally:
+        cursor.close()
+
+
+def _execute_many(
+    begin: str | None, operation: str, parameters: Sequence[Any], connection: sqlite3.Connection
+) -> tuple[Any, int, int]:
+    if begin is not None:
+        connection.execute(begin).close()
+    cursor = connection.executemany(operation, parameters)
+    try:
+        return _facts_of(cursor)
+    finally:
+        cursor.close()
+
+
+def _facts_of(cursor: sqlite3.Cursor) -> tuple[Any, int, int]:
+    return cursor.description, cursor.rowcount, cursor.lastrowid or 0
