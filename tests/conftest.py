@@ -3,7 +3,7 @@
 import shutil
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import httpx2
 import pytest
 
+from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer
 
@@ -68,19 +69,34 @@ class RegisteredDevice:
         return {"X-Device-Token": self.token}
 
 
+def new_hub(
+    folder: Path,
+    kind: str,
+    migrated: MigratedDatabases,
+    environment: Mapping[str, str] | None = None,
+    *,
+    measured: bool = False,
+) -> RoostServer:
+    """A hub that has not been started, on a database of this kind that need not be migrated any more."""
+    url = migrated.postgresql() if kind == "postgresql" else None
+    server = RoostServer(folder, url, environment, measured=measured)
+    if url is None:
+        migrated.sqlite(server.data_dir / "roost.db")
+    return server
+
+
 class Servers:
     """The long-lived servers of this test process, one for each kind of database, started when first asked for."""
 
-    def __init__(self, folder: Path, postgres: PostgresCluster) -> None:
+    def __init__(self, folder: Path, migrated: MigratedDatabases) -> None:
         self._folder = folder
-        self._postgres = postgres
+        self._migrated = migrated
         self._running: dict[str, RoostServer] = {}
 
     def get(self, kind: DatabaseKind) -> RoostServer:
         """The running server on this kind of database."""
         if kind not in self._running:
-            url = self._postgres.create_database() if kind == "postgresql" else None
-            self._running[kind] = RoostServer(self._folder / kind, url, measured=True).start()
+            self._running[kind] = new_hub(self._folder / kind, kind, self._migrated, measured=True).start()
         return self._running[kind]
 
     def stop(self) -> None:
@@ -121,9 +137,21 @@ def empty_database_url(database_kind: DatabaseKind, tmp_path: Path, postgres: Po
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Iterator[Servers]:
+def migrated(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> MigratedDatabases:
+    """Where databases with every table come from."""
+    return MigratedDatabases(tmp_path_factory.mktemp("migrated"), postgres)
+
+
+@pytest.fixture
+def database_url(database_kind: DatabaseKind, tmp_path: Path, migrated: MigratedDatabases) -> str:
+    """The URL of a database with every table and nothing in them, of each kind in turn."""
+    return migrated.postgresql() if database_kind == "postgresql" else migrated.sqlite(tmp_path / "roost.db")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, migrated: MigratedDatabases) -> Iterator[Servers]:
     """The servers that tests of this process share."""
-    shared = Servers(tmp_path_factory.mktemp("servers"), postgres)
+    shared = Servers(tmp_path_factory.mktemp("servers"), migrated)
     yield shared
     shared.stop()
 
@@ -138,7 +166,7 @@ def server(servers: Servers, database_kind: DatabaseKind) -> Iterator[RoostServe
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path, postgres: PostgresCluster) -> Iterator[FreshServer]:
+def fresh_server(tmp_path: Path, migrated: MigratedDatabases) -> Iterator[FreshServer]:
     """`fresh_server(database="postgresql", start=False, ROOST_TELEMETRY_RATE="60")` makes a server for this test alone.
 
     `database` is "sqlite" (default), "postgresql" or a URL. Whatever still runs at the end is stopped.
@@ -146,12 +174,11 @@ def fresh_server(tmp_path: Path, postgres: PostgresCluster) -> Iterator[FreshSer
     made: list[RoostServer] = []
 
     def make(database: str = "sqlite", *, start: bool = True, **environment: str) -> RoostServer:
-        url: str | None = database
-        if database == "sqlite":
-            url = None
-        elif database == "postgresql":
-            url = postgres.create_database()
-        server = RoostServer(tmp_path / f"server-{len(made)}", url, environment)
+        folder = tmp_path / f"server-{len(made)}"
+        if database in {"sqlite", "postgresql"}:
+            server = new_hub(folder, database, migrated, environment)
+        else:
+            server = RoostServer(folder, database, environment)
         made.append(server)
         return server.start() if start else server
 

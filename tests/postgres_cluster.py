@@ -126,12 +126,12 @@ class PostgresCluster:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def create_database(self) -> str:
-        """Make an empty database and return its URL, as a person would write it in DATABASE_URL."""
+    def create_database(self, *, template: str | None = None) -> str:
+        """Make an empty database, or a copy of `template`; return its URL as in DATABASE_URL."""
         if self._process is None:
             self.start()
         name = f"roost_{uuid.uuid4().hex[:12]}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def execute(self, sql: str, *, database: str = "postgres") -> str:

@@ -21,7 +21,12 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 QUICK_HASHES = Path(__file__).parent / "quick_hashes"
-_IMPORTED = ("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run")
+_IMPORTED = (
+    *("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run"),
+    # What the web server imports when it starts.
+    *("uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl"),
+    *("uvicorn.protocols.websockets.websockets_sansio_impl", "encodings.idna"),
+)
 # Where the commands begin.
 _PROGRAMS = {"roost": "roost.cli", "alembic": "alembic.config"}
 _LONGEST_REQUEST_BYTES = 1 << 17

@@ -12,20 +12,20 @@ from roost.access.sessions import Sessions
 from roost.access.tokens import AccessTokens
 from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
 from roost.places.registration import register
 from tests.access.companies import Company, MakeCompany, companies
+from tests.migrated_databases import MigratedDatabases
 from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 
 
 @pytest.fixture
 async def settled_sessions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated: MigratedDatabases
 ) -> AsyncIterator[tuple[Sessions, AsyncMock]]:
     """The sessions of a hub where `ada@example.org` is registered, and the observed password check."""
     settings, clock = Settings(data_dir=tmp_path, _env_file=None), StoppedClock()
-    await migrate_at_start(settings)
+    migrated.sqlite(tmp_path / "roost.db")
     database, passwords = Database(settings), Passwords()
     use_key(database, "k" * 43)
     async with database.write() as session:

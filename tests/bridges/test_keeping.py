@@ -15,21 +15,19 @@ from roost.bridges.sealing import Sealing
 from roost.core.clock import SystemClock
 from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.migrations import runner
 from tests.bridges.conftest import ask, bridge, readings
 from tests.bridges.mosquitto import Maker, Mosquitto
 from tests.conftest import RegisteredDevice, UserClient
-from tests.postgres_cluster import PostgresCluster
+from tests.migrated_databases import MigratedDatabases
 from tests.waiting import wait_until
 
 Makers = Callable[..., Maker]
 
 
 @pytest.fixture
-async def database(tmp_path: Path, postgres: PostgresCluster) -> AsyncIterator[Database]:
+async def database(tmp_path: Path, migrated: MigratedDatabases) -> AsyncIterator[Database]:
     """A PostgreSQL with one bridge in it."""
-    settings = Settings(data_dir=tmp_path, database_url=postgres.create_database(), _env_file=None)
-    await runner.upgrade(settings)
+    settings = Settings(data_dir=tmp_path, database_url=migrated.postgresql(), _env_file=None)
     opened = Database(settings)
     now = SystemClock().now()
     async with opened.write() as session:

@@ -7,20 +7,18 @@ import pytest
 
 from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
 from tests.stopped_clock import StoppedClock
 
 
 @pytest.fixture
-def settings(tmp_path: Path, empty_database_url: str) -> Settings:
+def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings for a database of each kind in turn."""
-    return Settings(data_dir=tmp_path, database_url=empty_database_url)
+    return Settings(data_dir=tmp_path, database_url=database_url)
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """A migrated database."""
-    await migrate_at_start(settings)
     opened = Database(settings)
     yield opened
     await opened.dispose()

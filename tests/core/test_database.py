@@ -21,17 +21,15 @@ from roost.core import problems
 from roost.core.database import Database, WriteSession, before_commit, driver_url
 from roost.core.errors import NotFound
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
+from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def sqlite_database(tmp_path: Path) -> AsyncIterator[Database]:
-    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'one.db'}")
-    await migrate_at_start(settings)
-    opened = Database(settings)
+async def sqlite_database(tmp_path: Path, migrated: MigratedDatabases) -> AsyncIterator[Database]:
+    opened = Database(Settings(data_dir=tmp_path, database_url=migrated.sqlite(tmp_path / "one.db")))
     yield opened
     await opened.dispose()
 

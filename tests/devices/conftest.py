@@ -23,7 +23,6 @@ from roost.devices.models import Device
 from roost.devices.placement import Place
 from roost.devices.presence import Presence
 from roost.devices.repository import find_own
-from roost.migrations.tables import metadata
 from roost.places.models import Home
 
 
@@ -114,14 +113,11 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Hub]:
+async def hub(database_url: str, tmp_path: Path) -> AsyncIterator[Hub]:
     """A hub with a clock that only the test moves."""
-    settings = Settings(database_url=empty_database_url, data_dir=tmp_path, _env_file=None)
+    settings = Settings(database_url=database_url, data_dir=tmp_path, _env_file=None)
     database, clock, bus = Database(settings), SetClock(), Bus()
     use_key(database, "k" * 43)
-    # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
     outbox = Outbox(database, bus, clock)
     await outbox.start()
     made = Hub(

@@ -15,9 +15,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from tests.conftest import UserClient, register_device, register_user, sign_in_admin
+from tests.conftest import UserClient, new_hub, register_device, register_user, sign_in_admin
 from tests.core.test_http import assert_problem
 from tests.live.conftest import bearer, connect_live
+from tests.migrated_databases import MigratedDatabases
 from tests.mqtt import wire
 from tests.mqtt.wire import RawClient
 from tests.roost_server import RoostServer
@@ -28,9 +29,9 @@ NOT_AUTHORIZED, BAD_PASSWORD = 0x87, 0x86
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoostServer]:
+def hub(tmp_path_factory: pytest.TempPathFactory, migrated: MigratedDatabases) -> Iterator[RoostServer]:
     """A hub of our own: among the refusals of other tests nobody could count ours."""
-    server = RoostServer(tmp_path_factory.mktemp("attacked"), environment={"ROOST_SECRET_KEY": SECRET}).start()
+    server = new_hub(tmp_path_factory.mktemp("attacked"), "sqlite", migrated, {"ROOST_SECRET_KEY": SECRET}).start()
     yield server
     server.stop()
     server.assert_no_complaints()

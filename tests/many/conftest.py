@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrated_databases import MigratedDatabases
 from tests.nats_server import NatsServer
 from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer
@@ -68,10 +69,10 @@ def nats() -> Iterator[NatsServer]:
 
 @pytest.fixture(scope="module")
 def processes(
-    tmp_path_factory: pytest.TempPathFactory, nats: NatsServer, postgres: PostgresCluster
+    tmp_path_factory: pytest.TempPathFactory, nats: NatsServer, migrated: MigratedDatabases
 ) -> Iterator[Processes]:
     """The processes that the tests of a file share."""
-    made = Processes(tmp_path_factory.mktemp("processes"), nats, postgres.create_database())
+    made = Processes(tmp_path_factory.mktemp("processes"), nats, migrated.postgresql())
     yield made
     made.stop()
 

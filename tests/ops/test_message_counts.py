@@ -8,7 +8,6 @@ import pytest
 from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.devices.identity import DeviceIdentity
-from roost.migrations import runner
 from roost.ops.message_counts import MessageCounts
 from roost.telemetry.messages import Committed, Message
 from tests.stopped_clock import StoppedClock
@@ -24,9 +23,8 @@ def clock() -> StoppedClock:
 
 
 @pytest.fixture
-async def database(tmp_path: Path, empty_database_url: str) -> AsyncIterator[Database]:
-    settings = Settings(data_dir=tmp_path, database_url=empty_database_url, _env_file=None)
-    await runner.upgrade(settings)
+async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
+    settings = Settings(data_dir=tmp_path, database_url=database_url, _env_file=None)
     opened = Database(settings)
     yield opened
     await opened.dispose()

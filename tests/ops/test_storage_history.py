@@ -8,7 +8,6 @@ import pytest
 
 from roost.core.database import Database
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
 from roost.ops.storage_history import StorageHistory
 from tests.stopped_clock import StoppedClock
 
@@ -16,9 +15,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-async def database(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
-    settings = Settings(data_dir=tmp_path, database_url=empty_database_url)
-    await migrate_at_start(settings)
+async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
     opened = Database(settings)
     yield opened
     await opened.dispose()

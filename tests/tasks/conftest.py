@@ -21,7 +21,6 @@ from roost.core.outbox import Outbox
 from roost.core.settings import Settings
 from roost.devices.identity import DeviceIdentity
 from roost.devices.models import Device
-from roost.migrations.tables import metadata
 from roost.places.models import Home
 from roost.tasks import orders
 from roost.tasks.leasing import Poll
@@ -32,7 +31,7 @@ from roost.tasks.service import Tasks, place_of
 from roost.tasks.states import Status
 from roost.tasks.upkeep import Upkeep
 from tests.conftest import DatabaseKind
-from tests.postgres_cluster import PostgresCluster
+from tests.migrated_databases import MigratedDatabases
 from tests.stopped_clock import StoppedClock
 
 
@@ -82,23 +81,14 @@ class Queue:
 
 
 @pytest.fixture(scope="session")
-def filled_urls(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Callable[[DatabaseKind], str]:
+def filled_urls(tmp_path_factory: pytest.TempPathFactory, migrated: MigratedDatabases) -> Callable[[DatabaseKind], str]:
     """A database of each kind with all tables, for all tests: each makes devices of its own in it."""
 
     @cache
     def url_of(kind: DatabaseKind) -> str:
-        folder = tmp_path_factory.mktemp("tasks")
-        url = f"sqlite:///{folder / 'tasks.db'}" if kind == "sqlite" else postgres.create_database()
-
-        async def create() -> None:
-            # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
-            database = Database(Settings(database_url=url, data_dir=folder, _env_file=None))
-            async with database.engine.begin() as connection:
-                await connection.run_sync(metadata.create_all)
-            await database.dispose()
-
-        asyncio.run(create())
-        return url
+        if kind == "postgresql":
+            return migrated.postgresql()
+        return migrated.sqlite(tmp_path_factory.mktemp("tasks") / "tasks.db")
 
     return url_of
 

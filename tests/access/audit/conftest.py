@@ -29,7 +29,7 @@ def clock() -> StoppedClock:
 async def database(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
     """A database with a key for the seals."""
     opened = Database(Settings(database_url=empty_database_url, data_dir=tmp_path, _env_file=None))
-    # Straight from the models, which is quicker than migrating; that both agree is tested elsewhere.
+    # Straight from the models: what guards the log is in the migrations, and these tests are about who gets past it.
     async with opened.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     use_key(opened, KEY)

@@ -18,12 +18,11 @@ STATEMENTS = [
 ]
 
 
-async def test_an_entry_stays_as_it_is(tmp_path: Path, empty_database_url: str) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=empty_database_url, _env_file=None)
-    await runner.upgrade(settings)
+async def test_an_entry_stays_as_it_is(tmp_path: Path, database_url: str) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url, _env_file=None)
     await runner.on_connection(settings, fill)
     for statement in STATEMENTS:
-        if "TRUNCATE" in statement and empty_database_url.startswith("sqlite"):
+        if "TRUNCATE" in statement and database_url.startswith("sqlite"):
             continue
 
         def attempt(connection: Connection, statement: str = statement) -> None:

@@ -26,12 +26,12 @@ from roost.core.errors import Conflict, Unauthorized
 from roost.core.logging import client_address
 from roost.core.outbox import Outbox
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
 from roost.places.registration import register
 from tests.colleagues import join, own_organization
 from tests.conftest import RegisteredDevice, UserClient, register_device, register_user
 from tests.core.test_http import assert_problem
 from tests.live.conftest import connect_live
+from tests.migrated_databases import MigratedDatabases
 from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 
@@ -233,10 +233,10 @@ class Book:
 
 
 @pytest.fixture
-async def book(tmp_path: Path) -> AsyncIterator[Book]:
+async def book(tmp_path: Path, migrated: MigratedDatabases) -> AsyncIterator[Book]:
     """With `ada@example.org`, who owns her organization."""
     settings, clock, bus = Settings(data_dir=tmp_path, _env_file=None), StoppedClock(), Bus()
-    await migrate_at_start(settings)
+    migrated.sqlite(tmp_path / "roost.db")
     database = Database(settings)
     use_key(database, "k" * 43)
     relay, tokens = Outbox(database, bus, clock), ApiTokens(database, clock, bus)

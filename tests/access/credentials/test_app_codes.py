@@ -18,10 +18,10 @@ from roost.access.tokens import AccessTokens
 from roost.core.database import Database
 from roost.core.errors import Conflict, RoostError
 from roost.core.settings import Settings
-from roost.migrations.runner import migrate_at_start
 from roost.places.registration import register
 from tests.conftest import UserClient
 from tests.core.test_http import assert_problem
+from tests.migrated_databases import MigratedDatabases
 from tests.roost_server import RoostServer
 from tests.stopped_clock import StoppedClock
 
@@ -54,10 +54,10 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
+async def hub(tmp_path: Path, migrated: MigratedDatabases) -> AsyncIterator[Hub]:
     """Where `ada@example.org` has a second factor and ten recovery codes."""
     settings, clock = Settings(data_dir=tmp_path, _env_file=None), StoppedClock(1_800_000_015_000)
-    await migrate_at_start(settings)
+    migrated.sqlite(tmp_path / "roost.db")
     database, passwords, codes = Database(settings), Passwords(), AppCodes("s" * 43, clock)
     use_key(database, "k" * 43)
     kept = await passwords.hash(PASSWORD)

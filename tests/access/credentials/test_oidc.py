@@ -10,9 +10,10 @@ import pytest
 
 from tests.access.credentials.oidc_provider import CLIENT, Provider, start_provider
 from tests.colleagues import sign_in
-from tests.conftest import DatabaseKind, FreshServer, UserClient, register_user
+from tests.conftest import DatabaseKind, FreshServer, UserClient, new_hub, register_user
 from tests.core.test_http import assert_problem
-from tests.postgres_cluster import PostgresCluster, free_port
+from tests.migrated_databases import MigratedDatabases
+from tests.postgres_cluster import free_port
 from tests.roost_server import RoostServer
 
 
@@ -53,14 +54,13 @@ class Setup:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def provider(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: MigratedDatabases
 ) -> Iterator[Setup]:
     """A hub on each database, and its provider; with PostgreSQL one that keeps claims out of the ID token."""
     kind: DatabaseKind = request.param
     port = free_port()
-    url = postgres.create_database() if kind == "postgresql" else None
     settings = {**CLIENT, "ROOST_OIDC_ISSUER": f"http://127.0.0.1:{port}", "ROOST_OIDC_NAME": "Example"}
-    hub = RoostServer(tmp_path_factory.mktemp("hub"), url, settings).start()
+    hub = new_hub(tmp_path_factory.mktemp("hub"), kind, migrated, settings).start()
     callback = f"{hub.url}/api/v1/auth/oidc/callback"
     with start_provider(callback, port, bare_id_tokens=kind == "postgresql") as started:
         yield Setup(started, hub)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.access.matrix.twins import Twin, build_twins
 from tests.access.matrix.world import World, build
-from tests.conftest import DatabaseKind
-from tests.postgres_cluster import PostgresCluster
+from tests.conftest import DatabaseKind, new_hub
+from tests.migrated_databases import MigratedDatabases
 from tests.roost_server import RoostServer
 
 _ENVIRONMENT = {
@@ -26,8 +26,8 @@ _ENVIRONMENT = {
 class Worlds:
     """The worlds of this test process."""
 
-    def __init__(self, folder: Path, postgres: PostgresCluster, ending: ExitStack) -> None:
-        self._folder, self._postgres, self._ending = folder, postgres, ending
+    def __init__(self, folder: Path, migrated: MigratedDatabases, ending: ExitStack) -> None:
+        self._folder, self._migrated, self._ending = folder, migrated, ending
         self._built: dict[str, World] = {}
         self._twins: dict[str, tuple[Twin, Twin]] = {}
 
@@ -45,9 +45,8 @@ class Worlds:
 
     def start(self, kind: DatabaseKind, **environment: str) -> RoostServer:
         """A server that runs until all tests are done."""
-        url = self._postgres.create_database() if kind == "postgresql" else None
         folder = self._folder / f"{kind}-{len(list(self._folder.iterdir()))}"
-        server = RoostServer(folder, url, _ENVIRONMENT | environment).start()
+        server = new_hub(folder, kind, self._migrated, _ENVIRONMENT | environment).start()
         self._ending.callback(server.assert_no_complaints)
         self._ending.callback(server.stop)
         return server
@@ -57,10 +56,10 @@ class Worlds:
 
 
 @pytest.fixture(scope="session")
-def worlds(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresCluster) -> Iterator[Worlds]:
+def worlds(tmp_path_factory: pytest.TempPathFactory, migrated: MigratedDatabases) -> Iterator[Worlds]:
     """Whatever was built is stopped in the end; a complaint on the way out is a failure too."""
     with ExitStack() as ending:
-        yield Worlds(tmp_path_factory.mktemp("worlds"), postgres, ending)
+        yield Worlds(tmp_path_factory.mktemp("worlds"), migrated, ending)
 
 
 @pytest.fixture

@@ -39,10 +39,10 @@ def _lists() -> list[str]:
 
 
 @pytest.fixture
-async def hub(empty_database_url: str, tmp_path: Path) -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
+async def hub(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
     """A hub in this process, with a client that nobody has signed in with."""
     settings = Settings(
-        data_dir=tmp_path, database_url=empty_database_url, mqtt_port=0, host_device=False,
+        data_dir=tmp_path, database_url=database_url, mqtt_port=0, host_device=False,
         admin_email="admin@example.org", admin_password="Tall-Chimney-42", _env_file=None,
     )  # fmt: skip
     app = create_app(settings, announce=lambda _: None)

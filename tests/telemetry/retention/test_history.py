@@ -18,7 +18,6 @@ from roost.core.database import Database
 from roost.core.errors import Invalid
 from roost.core.settings import Settings
 from roost.devices.models import Device
-from roost.migrations.tables import metadata
 from roost.telemetry import sqlite_log
 from roost.telemetry.aggregates import SUMMARISED
 from roost.telemetry.analysis.analyst import Analyst
@@ -180,7 +179,7 @@ def _aggregates(readings: list[tuple[int, float]]) -> tuple[float, ...]:
 
 @pytest.fixture(params=[False, True], ids=["buckets", "archive"])
 async def world(  # noqa: PLR0917 - fixtures
-    request: pytest.FixtureRequest, database_kind: DatabaseKind, empty_database_url: str, tmp_path: Path,
+    request: pytest.FixtureRequest, database_kind: DatabaseKind, database_url: str, tmp_path: Path,
     clock: HandClock, monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[World]:  # fmt: skip
     for module in (sqlite_log, appending):
@@ -191,11 +190,9 @@ async def world(  # noqa: PLR0917 - fixtures
     monkeypatch.setattr(history, "COARSE_ROWS", 2)
     monkeypatch.setattr(history, "WINDOW_ROWS", 20)
     settings = Settings(
-        _env_file=None, data_dir=tmp_path, database_url=empty_database_url, archive=request.param, archive_after_days=1
+        _env_file=None, data_dir=tmp_path, database_url=database_url, archive=request.param, archive_after_days=1
     )
     database = Database(settings)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
     now = clock.now()
     async with database.write() as session:
         session.add(Organization(id=OURS, name="Org", created_at=now, updated_at=now))
@@ -211,9 +208,7 @@ async def world(  # noqa: PLR0917 - fixtures
             policy.created_at = policy.updated_at = now
             session.add(policy)
     log: Log = (
-        SqliteLog(tmp_path / "telemetry", clock)
-        if database_kind == "sqlite"
-        else PostgresLog(empty_database_url, clock)
+        SqliteLog(tmp_path / "telemetry", clock) if database_kind == "sqlite" else PostgresLog(database_url, clock)
     )
     await log.open()
     world = World(settings, database, log, clock)

@@ -15,7 +15,6 @@ from roost.core.blobs import Blobs, BlobsUnavailable, FileBlobs, blobs_for
 from roost.core.database import Database
 from roost.core.settings import Settings
 from roost.devices.models import Device
-from roost.migrations.tables import metadata
 from roost.telemetry.blocks.sealing import seal_folder
 from roost.telemetry.columns import frame_of
 from roost.telemetry.frames import Frame
@@ -29,6 +28,7 @@ from roost.telemetry.transfer.manifests import all_manifests, archived_months, r
 from roost.telemetry.transfer.months import Month, months_between
 from roost.telemetry.transfer.points import points_of
 from roost.telemetry.transfer.turns import AnotherWrites, archive_turn, archived_through
+from tests.migrated_databases import MigratedDatabases
 from tests.s3_server import running_s3_server
 from tests.telemetry.conftest import HandClock
 from tests.waiting import until
@@ -68,13 +68,12 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, clock: HandClock) -> AsyncIterator[World]:
+async def world(tmp_path: Path, clock: HandClock, migrated: MigratedDatabases) -> AsyncIterator[World]:
+    migrated.sqlite(tmp_path / "roost.db")
     clock.ms = int(datetime(2026, 3, 10, tzinfo=UTC).timestamp() * 1000)
     now = clock.now()
     settings = Settings(_env_file=None, data_dir=tmp_path, archive_after_days=3)
     database = Database(settings)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
     async with database.write() as session:
         for number in (OURS, THEIRS):
             session.add(Organization(id=number, name=f"Org {number}", created_at=now, updated_at=now))
