@@ -12,6 +12,8 @@ from typing import Any, Literal
 import httpx2
 import pytest
 
+# Before anything that hashes passwords.
+import tests.quick_hashes.sitecustomize  # noqa: F401
 from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer

@@ -1,10 +1,17 @@
 """Which passwords are accepted, and how they are kept."""
 
 import pytest
+from argon2._password_hasher import PasswordHasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from roost.access.common_passwords import examples
 from roost.access.passwords import Passwords, weakness
+
+
+@pytest.fixture(autouse=True)
+def real_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other tests hash quickly costs here what it costs people."""
+    monkeypatch.setattr("pwdlib.hashers.argon2.PasswordHasher", PasswordHasher)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Loaded first by the servers of the tests: their password hashes are real, and guessed a hundred times faster.
+"""Loaded first by the tests and their servers: password hashes are real, and guessed a hundred times faster.
 
 Signing people in was a third of what the whole suite computed. `tests/access/test_passwords.py` holds the real costs.
 """

@@ -70,6 +70,7 @@ class OidcProvider:
         self._client_secret = None if secret is None else secret.get_secret_value()
         self._clock = clock
         self._modules: dict[str, Any] = {}
+        self._trust: Any = None
         self._metadata: tuple[float, dict[str, Any]] | None = None
 
     async def depart(self, redirect_uri: str) -> Departure:
@@ -126,6 +127,7 @@ class OidcProvider:
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             timeout=_TIMEOUT_S,
+            verify=self._trust,
         )
 
     async def _verify(self, client: Any, metadata: dict[str, Any], token: dict[str, Any], nonce: str) -> dict[str, Any]:
@@ -167,7 +169,7 @@ class OidcProvider:
         return metadata
 
     async def _fetch_metadata(self) -> dict[str, Any]:
-        async with self._modules["http"].AsyncClient(timeout=_TIMEOUT_S) as client:
+        async with self._modules["http"].AsyncClient(timeout=_TIMEOUT_S, verify=self._trust) as client:
             answer = await client.get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
             answer.raise_for_status()
             metadata = answer.json()
@@ -180,11 +182,13 @@ class OidcProvider:
 
     async def _load(self) -> None:
         if not self._modules:
-            self._modules = await asyncio.to_thread(_import_all)
+            self._modules, self._trust = await asyncio.to_thread(_prepare)
 
 
-def _import_all() -> dict[str, Any]:
-    return {name: importlib.import_module(path) for name, path in _MODULES.items()}
+def _prepare() -> tuple[dict[str, Any], Any]:
+    """The modules, and the certificates of this machine: a client of its own would read them again for each request."""
+    modules = {name: importlib.import_module(path) for name, path in _MODULES.items()}
+    return modules, modules["http"].create_ssl_context()
 
 
 def _external_user(issuer: str, claims: dict[str, Any]) -> ExternalUser:

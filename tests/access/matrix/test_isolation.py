@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -13,11 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from roost.app import create_app
-from roost.core.settings import Settings
 from tests.access.matrix.callers import Caller
 from tests.access.matrix.conftest import Worlds
 from tests.access.matrix.twins import Twin
+from tests.api_document import api_document
 from tests.conftest import DatabaseKind
 
 Twins = tuple[Twin, Twin]
@@ -39,9 +39,14 @@ class Read:
     filters: dict[str, list[Any]]
 
 
+@cache
+def reads() -> tuple[Read, ...]:
+    """Every GET of the API."""
+    return tuple(_reads())
+
+
 def _reads() -> Iterator[Read]:
-    document = create_app(Settings(_env_file=None)).openapi()
-    for path, operations in document["paths"].items():
+    for path, operations in api_document()["paths"].items():
         if "get" in operations:
             declared = operations["get"].get("parameters", [])
             filters = {one["name"]: _fixed(one["schema"]) for one in declared if one["in"] == "query"}
@@ -50,9 +55,6 @@ def _reads() -> Iterator[Read]:
 
 def _fixed(schema: dict[str, Any]) -> list[Any]:
     return next((one["enum"] for one in [schema, *schema.get("anyOf", ())] if "enum" in one), [])
-
-
-READS = list(_reads())
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def twins(worlds: Worlds, database_kind: DatabaseKind) -> Twins:
 def test_whoever_is_at_home_sees_it(twins: Twins) -> None:
     """Else nothing were proved by what follows: the words and ids are there, and the requests find them."""
     twin = twins[0]
-    telling = [read.path for read in READS if twin.betrayed_by(_said(_ask(twin.people["own"], read, twin, {}))[0])]
+    telling = [read.path for read in reads() if twin.betrayed_by(_said(_ask(twin.people["own"], read, twin, {}))[0])]
     assert len(telling) > 30, telling
 
 
@@ -76,7 +78,7 @@ def test_whoever_is_at_home_sees_it(twins: Twins) -> None:
 )
 def test_every_read_aimed_at_the_other(twins: Twins, role: str) -> None:
     other, own = twins
-    for read in READS:
+    for read in reads():
         _look(own.people[role], read, other, {})
         for name in read.filters:
             for value in _values(read, name, other)[:2]:
@@ -90,7 +92,7 @@ def test_every_read_aimed_at_the_other(twins: Twins, role: str) -> None:
 @given(data=st.data())
 def test_any_read_with_any_filters(twins: Twins, data: st.DataObject) -> None:
     victim, spying = data.draw(st.permutations(twins))
-    read = data.draw(st.sampled_from(READS))
+    read = data.draw(st.sampled_from(reads()))
     named = data.draw(st.sampled_from([victim, victim, spying])) if read.placeholders else victim
     names = data.draw(st.lists(st.sampled_from(sorted(read.filters)), unique=True, max_size=4)) if read.filters else []
     query = {}

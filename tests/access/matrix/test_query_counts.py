@@ -21,6 +21,7 @@ from roost.app import create_app
 from roost.core.clock import SystemClock
 from roost.core.database import Base
 from roost.core.settings import Settings
+from tests.api_document import api_document
 
 ROWS = 12
 # For the list that gathers most.
@@ -30,7 +31,7 @@ _statements: ContextVar[list[str] | None] = ContextVar("statements", default=Non
 
 
 def _lists() -> list[str]:
-    paths = create_app(Settings(_env_file=None)).openapi()["paths"]
+    paths = api_document()["paths"]
     return [
         path.removeprefix("/api/v1")
         for path, operations in paths.items()
