@@ -168,19 +168,22 @@ def server(servers: Servers, database_kind: DatabaseKind) -> Iterator[RoostServe
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path, migrated: MigratedDatabases) -> Iterator[FreshServer]:
+def fresh_server(tmp_path: Path, postgres: PostgresCluster, migrated: MigratedDatabases) -> Iterator[FreshServer]:
     """`fresh_server(database="postgresql", start=False, ROOST_TELEMETRY_RATE="60")` makes a server for this test alone.
 
-    `database` is "sqlite" (default), "postgresql" or a URL. Whatever still runs at the end is stopped.
+    `database` is "sqlite" (default), "postgresql" or a URL. One that is not started finds nothing at all when it is; the
+    others need not migrate. Whatever still runs at the end is stopped.
     """
     made: list[RoostServer] = []
 
     def make(database: str = "sqlite", *, start: bool = True, **environment: str) -> RoostServer:
         folder = tmp_path / f"server-{len(made)}"
-        if database in {"sqlite", "postgresql"}:
+        if database not in {"sqlite", "postgresql"}:
+            server = RoostServer(folder, database, environment)
+        elif start:
             server = new_hub(folder, database, migrated, environment)
         else:
-            server = RoostServer(folder, database, environment)
+            server = RoostServer(folder, postgres.create_database() if database == "postgresql" else None, environment)
         made.append(server)
         return server.start() if start else server
 
