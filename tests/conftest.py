@@ -171,7 +171,7 @@ def server(servers: Servers, database_kind: DatabaseKind) -> Iterator[RoostServe
 def fresh_server(tmp_path: Path, postgres: PostgresCluster, migrated: MigratedDatabases) -> Iterator[FreshServer]:
     """`fresh_server(database="postgresql", start=False, ROOST_TELEMETRY_RATE="60")` makes a server for this test alone.
 
-    `database` is "sqlite" (default), "postgresql" or a URL. With `start=False` there is nothing yet, as on a first start;
+    `database` is "sqlite" (default), "postgresql" or a URL. With `start=False` there is nothing yet, as at first;
     otherwise there is nothing to migrate. Whatever still runs at the end is stopped.
     """
     made: list[RoostServer] = []
