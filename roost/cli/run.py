@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 http="httptools",
-                ws="websockets-sansio",
+                ws="roost.cli.websockets:WebSockets",
                 ws_max_size=_LARGEST_FRAME_BYTES,
                 # Compressing every frame for every reader would cost more than all the rest of the fan-out.
                 ws_per_message_deflate=False,

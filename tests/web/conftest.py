@@ -51,7 +51,15 @@ class Visitor:
         self.page.goto(f"{self.url}/app{path}")
 
     def sign_in(self, identifier: str, password: str) -> None:
-        """Sign in on the page and wait for the device list."""
+        """Come to the device list signed in: what the page would send is sent without it, in a third of the time."""
+        sent = {"identifier": identifier, "password": password, "cookie": True}
+        answer = self.context.request.post(f"{self.url}/api/v1/auth/login", data=sent)
+        assert answer.ok, answer.text()
+        self.goto("/#signed-in")
+        self.page.get_by_role("heading", name="Devices", exact=True).wait_for()
+
+    def sign_in_on_the_page(self, identifier: str, password: str) -> None:
+        """Sign in as people do, and wait for the device list."""
         self.goto("/signin")
         self.page.get_by_label("E-mail or username").fill(identifier)
         self.page.get_by_label("Password", exact=True).fill(password)

@@ -23,7 +23,7 @@ _TIMEOUT_S = 30
 def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
     """`user`, signed in at a browser."""
     somebody = open_browser(server)
-    somebody.sign_in(user.email, user.password)
+    somebody.sign_in_on_the_page(user.email, user.password)
     return somebody
 
 
@@ -50,7 +50,7 @@ def test_another_password_signs_out_everywhere_else(
     visitor.expect_complaint(_REFUSED)
     elsewhere = open_browser(server)
     elsewhere.expect_complaint(_REFUSED)
-    elsewhere.sign_in(user.email, user.password)
+    elsewhere.sign_in_on_the_page(user.email, user.password)
     page = visitor.page
     visitor.goto("/account/security")
     page.get_by_role("button", name="Change the password").click()
@@ -63,7 +63,7 @@ def test_another_password_signs_out_everywhere_else(
     expect(page.get_by_text("Your password is changed.")).to_be_visible()
     elsewhere.page.reload()
     expect(elsewhere.page.get_by_role("heading", name="Sign in to Roost")).to_be_visible()
-    elsewhere.sign_in(user.email, _NEW_PASSWORD)
+    elsewhere.sign_in_on_the_page(user.email, _NEW_PASSWORD)
 
 
 def test_sessions_are_seen_and_ended(
@@ -71,7 +71,7 @@ def test_sessions_are_seen_and_ended(
 ) -> None:
     elsewhere = open_browser(server)
     elsewhere.expect_complaint(_REFUSED)
-    elsewhere.sign_in(user.email, user.password)
+    elsewhere.sign_in_on_the_page(user.email, user.password)
     page = visitor.page
     visitor.goto("/account/sessions")
     rows = page.get_by_role("list", name="Sessions").get_by_role("listitem")

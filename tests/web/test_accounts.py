@@ -59,7 +59,7 @@ def _register(page: Page, email: str, password: str) -> None:
 def test_many_tabs_opened_at_once_keep_the_session(fresh_server: FreshServer, open_browser: OpenBrowser) -> None:
     server = fresh_server()
     visitor = open_browser(server)
-    visitor.sign_in("admin", server.admin_password)
+    visitor.sign_in_on_the_page("admin", server.admin_password)
     # Each tab exchanges the same refresh token at load, and a token that is used twice ends the session.
     tabs = [visitor.second_tab() for _ in range(3)]
     for tab in tabs:
@@ -88,7 +88,7 @@ def test_a_wrong_password_says_what_to_do(server: RoostServer, open_browser: Ope
 def test_what_is_not_there_is_said(server: RoostServer, open_browser: OpenBrowser, page_path: str) -> None:
     visitor = open_browser(server)
     visitor.expect_complaint("status of 404")
-    visitor.sign_in("admin", server.admin_password)
+    visitor.sign_in_on_the_page("admin", server.admin_password)
     visitor.goto(page_path)
     expect(visitor.page.get_by_role("heading", name=re.compile("^There is no"), level=1)).to_be_visible()
     visitor.page.get_by_role("link", name="To your devices").click()
@@ -100,7 +100,7 @@ def test_a_hub_that_went_away_is_waited_for(fresh_server: FreshServer, open_brow
     visitor = open_browser(server)
     visitor.expect_complaint(_AWAY)
     page = visitor.page
-    visitor.sign_in("admin", server.admin_password)
+    visitor.sign_in_on_the_page("admin", server.admin_password)
     banner = page.get_by_text("Reconnecting")
     server.kill()
     expect(banner).to_be_visible()
@@ -115,7 +115,7 @@ def test_the_next_one_sees_nothing_of_the_last_one(server: RoostServer, open_bro
         register_device(last, name="The Last One's Lamp")
         visitor = open_browser(server)
         page = visitor.page
-        visitor.sign_in(last.email, last.password)
+        visitor.sign_in_on_the_page(last.email, last.password)
         lamp = page.get_by_role("link", name="The Last One's Lamp", exact=True)
         expect(lamp).to_be_visible()
         page.reload()

@@ -37,7 +37,7 @@ def test_a_passkey_is_added_and_signs_in(visitor: Visitor, user: UserClient) -> 
     authenticator = visitor.context.new_cdp_session(page)
     authenticator.send("WebAuthn.enable")
     added = authenticator.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
-    visitor.sign_in(user.email, user.password)
+    visitor.sign_in_on_the_page(user.email, user.password)
     visitor.goto("/account/security")
     page.get_by_role("button", name="Add a passkey").click()
     dialog = page.get_by_role("dialog", name="Add a passkey")
@@ -94,7 +94,7 @@ def test_another_provider(fresh_server: FreshServer, open_browser: OpenBrowser) 
         # Somebody with a password links an account there.
         with register_user(hub) as somebody:
             page.get_by_role("button", name="Sign out").click()
-            visitor.sign_in(somebody.email, somebody.password)
+            visitor.sign_in_on_the_page(somebody.email, somebody.password)
             visitor.context.clear_cookies(domain="127.0.0.1")
             provider.is_asked_by(email="kim@town.example")
             visitor.goto("/account/security")
@@ -123,7 +123,7 @@ def test_a_forgotten_password_by_mail(fresh_server: FreshServer, open_browser: O
             page.get_by_role("button", name="Set the password").click()
             expect(page.get_by_text("Your password is set.")).to_be_visible()
             page.get_by_role("link", name="Sign in").click()
-            visitor.sign_in(somebody.email, _NEW_PASSWORD)
+            visitor.sign_in_on_the_page(somebody.email, _NEW_PASSWORD)
 
 
 def test_a_forgotten_password_where_there_is_no_mail(server: RoostServer, user: UserClient, visitor: Visitor) -> None:

@@ -1,0 +1,36 @@
+"""The web server's WebSocket protocol, with what uvicorn's lacks for clients that do not take what they are sent."""
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+
+class WebSockets(WebSocketsSansIOProtocol):
+    """Named in `run.py`, so that only a hub that serves sockets imports it."""
+
+    transport: Any
+
+    def handle_ping(self) -> None:
+        """Answer, and read on when the client takes the answers: pings without end would fill the memory with them."""
+        super().handle_ping()
+        if not self.writable.is_set():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client took what had piled up."""
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def shutdown(self) -> None:
+        """End this connection.
+
+        To one whose client said goodbye first, and has not taken the answer yet, uvicorn would say goodbye once more:
+        that raises, and nothing behind it is stopped.
+        """
+        if self.handshake_complete and self.conn.state is not State.OPEN:
+            self.stop_keepalive()
+            self.transport.abort()
+            return
+        super().shutdown()
