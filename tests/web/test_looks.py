@@ -146,7 +146,7 @@ def _assert_fits(page: Page) -> None:
 
 
 def test_the_way_in_is_accessible_in_the_light_and_in_the_dark(server: RoostServer, open_browser: OpenBrowser) -> None:
-    visitor = open_browser(server, reduced_motion="reduce")
+    visitor = open_browser(server)
     for path in _ENTRANCES:
         visitor.goto(path)
         _assert_accessible(visitor.page, path)
@@ -156,7 +156,7 @@ def test_the_way_in_is_accessible_in_the_light_and_in_the_dark(server: RoostServ
 def test_every_page_fits_a_phone_and_is_accessible_in_the_light_and_in_the_dark(
     server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser, some: str
 ) -> None:
-    visitor = open_browser(server, reduced_motion="reduce")
+    visitor = open_browser(server)
     visitor.sign_in(user.email, user.password)
     pages = {
         "shared": lambda: _shared_pages(user),
@@ -172,7 +172,7 @@ def test_every_page_fits_a_phone_and_is_accessible_in_the_light_and_in_the_dark(
 def test_dialogs_are_accessible_in_the_light_and_in_the_dark(
     server: RoostServer, user: UserClient, telling_device: RegisteredDevice, open_browser: OpenBrowser
 ) -> None:
-    visitor = open_browser(server, reduced_motion="reduce")
+    visitor = open_browser(server)
     page = visitor.page
     visitor.sign_in(user.email, user.password)
     page.get_by_role("button", name="Add device").first.click()
@@ -188,7 +188,7 @@ def test_dialogs_are_accessible_in_the_light_and_in_the_dark(
 
 
 def test_pages_of_operators(server: RoostServer, open_browser: OpenBrowser) -> None:
-    visitor = open_browser(server, reduced_motion="reduce")
+    visitor = open_browser(server)
     page = visitor.page
     visitor.sign_in("admin", server.admin_password)
     for path, shown in (("/ops", "Fleet"), ("/ops/houses", "Home"), ("/audit?outcome=success", "Signed in")):
