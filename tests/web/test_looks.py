@@ -8,6 +8,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.conftest import RegisteredDevice, UserClient, register_device, register_user
 from tests.roost_server import RoostServer
+from tests.waiting import wait_until
 from tests.web.conftest import OpenBrowser, Visitor
 
 _AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -230,7 +231,7 @@ def test_the_dark_is_chosen_and_remembered(server: RoostServer, open_browser: Op
         before = _background(page)
         page.get_by_role("button", name="account menu").click()
         page.get_by_role("menuitemradio", name="Dark").click()
-        assert _background(page) != before
+        wait_until(lambda: _background(page) != before, what="Another background")
         dark = _background(page)
         page.reload()
         page.get_by_role("heading", name="Devices", exact=True).wait_for()
