@@ -263,7 +263,7 @@ PUBLISH devices/{device_id}/status                         401  ok   403  403  4
 PUBLISH devices/{device_id}/logs                           401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/shadow/reported                401  ok   403  403  403  403  403  403  403   403   403
 PUBLISH devices/{device_id}/tasks/{held_task_id}/progress  401  ok   403  403  403  403  403  403  403   403   403
-PUBLISH devices/{device_id}/tasks/{held_task_id}/complete  401  ok   403  403  403  403  403  403  403   403   403
+PUBLISH devices/{device_id}/tasks/{done_task_id}/complete  401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/tasks                        401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/shadow/delta                 401  ok   403  403  403  403  403  403  403   403   403
 SUBSCRIBE devices/{device_id}/telemetry                    401  403  403  ok   ok   ok   ok   403  ok    ok    403

@@ -170,13 +170,17 @@ def build(server: RoostServer, http: httpx2.Client) -> World:
     admin.make("/admin/users", {"email": "staff@example.org", "password": PASSWORD, "role": "staff"})
     policy = {"organization_id": organization_id, "key_pattern": "debug.*", "keep_days": 365}
     task = {"type": "blink", "execution_context_key": "kept"}
-    owner.make(f"/devices/{device.device_id}/tasks", {"type": "blink", "execution_context_key": "held"})
-    held = device.make("/tasks/poll?context_key=held&lease_seconds=600")[0]
+    # One to be told of, one to be completed: whatever order that is tried in.
+    leased = {}
+    for context in ("held", "done"):
+        owner.make(f"/devices/{device.device_id}/tasks", {"type": "blink", "execution_context_key": context})
+        leased[context] = device.make(f"/tasks/poll?context_key={context}&lease_seconds=600")[0]["id"]
     bulk = {"type": "blink", "execution_context_key": "kept", "devices": {"device_ids": [device.device_id]}}
     ids = {
         "task_id": owner.make(f"/devices/{device.device_id}/tasks", task)["id"],
         "bulk_id": owner.make("/tasks/bulk", bulk)["id"],
-        "held_task_id": held["id"],
+        "held_task_id": leased["held"],
+        "done_task_id": leased["done"],
         "policy_id": owner.make("/retention-policies", policy)["id"],
         "bridge_id": owner.make("/bridges", bridge_to_nowhere(organization_id))["id"],
         "organization_id": organization_id, "home_id": home_id, "room_id": room_id, "resident_id": resident_id,
