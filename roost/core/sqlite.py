@@ -64,12 +64,13 @@ class _Cursor(dialect.AsyncAdapt_aiosqlite_cursor):
 
 
 class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
-    __slots__ = ("_begin",)
+    __slots__ = ("_begin", "_begun")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
         self._begin: str | None = None
+        self._begun = False
 
     def begin_with_next(self, statement: str) -> None:
         """Run this BEGIN right before the next statement."""
@@ -78,6 +79,7 @@ class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
     def take_begin(self) -> str | None:
         """The BEGIN that is due, once."""
         begin, self._begin = self._begin, None
+        self._begun = self._begun or begin is not None
         return begin
 
     async def in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -93,10 +95,11 @@ class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
         self._end(super().commit)
 
     def _end(self, end: Callable[[], None]) -> None:
+        # What was sent counts, not what SQLite says: the thread may not have come to it yet.
         self._begin = None
-        inner = self._connection._connection
-        if inner is not None and inner.in_transaction:
+        if self._begun:
             end()
+            self._begun = False
 
 
 class _Driver(dialect.AsyncAdapt_aiosqlite_dbapi):
