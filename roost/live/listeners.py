@@ -12,11 +12,15 @@ from roost.live.frames import dropped_frame
 
 QUEUE_FRAMES = 256
 
+# An organization and, unless it is about the organization itself, a home in it.
+Place = tuple[int, int | None]
+
 
 class Listener:
     """One socket's subscription and its bounded queue of frames.
 
     When the queue is full the oldest frame goes, and the gap is counted. `wake` is called when something is to be sent.
+    Each frame waits with the place (organization, home) it is about: whoever may see less by then does not get it.
     """
 
     __slots__ = ("_dropped", "_frames", "_held", "_principal", "_reachable", "_wake", "device_id", "home_id", "scope")
@@ -33,10 +37,10 @@ class Listener:
         self._principal = principal
         self.scope = scope
         self._wake = wake
-        self._frames: deque[str] = deque()
+        self._frames: deque[tuple[str, Place]] = deque()
         self._dropped = 0
         self._held = False
-        self._reachable: dict[tuple[int, int | None], bool] = {}
+        self._reachable: dict[Place, bool] = {}
         self.home_id = home_id
         self.device_id = device_id
 
@@ -47,25 +51,26 @@ class Listener:
 
     @principal.setter
     def principal(self, principal: UserPrincipal) -> None:
-        """Listen as this one from now on; what was held back is missing, since it was offered to the one before."""
+        """Listen as this one from now on; of what was held back stays what this one may see too."""
         self._principal = principal
+        self._reachable.clear()
         if self._held:
             self._held = False
-            self._dropped += len(self._frames)
-            self._frames.clear()
+            self._frames = deque(waiting for waiting in self._frames if self._may_see(waiting[1]))
             self._wake()
-        self._reachable.clear()
 
-    def wants(self, device_id: int, organization_id: int, home_id: int | None) -> bool:
-        """Whether this socket asked for that device and may see it."""
+    def wants(self, device_id: int, place: Place) -> bool:
+        """Whether this socket asked for that device, which is in this place, and may see it."""
         if self.device_id is not None and self.device_id != device_id:
             return False
-        if self.home_id is not None and self.home_id != home_id:
+        if self.home_id is not None and self.home_id != place[1]:
             return False
-        place = (organization_id, home_id)
+        return self._may_see(place)
+
+    def _may_see(self, place: Place) -> bool:
         allowed = self._reachable.get(place)
         if allowed is None:
-            allowed = self._principal.can(self.scope, organization_id, home_id)
+            allowed = self._principal.can(self.scope, *place)
             self._reachable[place] = allowed
         return allowed
 
@@ -78,12 +83,12 @@ class Listener:
         """Give nothing out until the principal is set anew."""
         self._held = True
 
-    def offer(self, frame: str) -> None:
-        """Queue a frame; never blocks."""
+    def offer(self, frame: str, place: Place) -> None:
+        """Queue a frame about something in this place; never blocks."""
         if len(self._frames) >= QUEUE_FRAMES:
             self._frames.popleft()
             self._dropped += 1
-        self._frames.append(frame)
+        self._frames.append((frame, place))
         self._wake()
 
     def take(self) -> str | None:
@@ -93,7 +98,7 @@ class Listener:
         if self._dropped:
             missing, self._dropped = self._dropped, 0
             return dropped_frame(missing)
-        return self._frames.popleft() if self._frames else None
+        return self._frames.popleft()[0] if self._frames else None
 
     def clear(self) -> None:
         """Forget what waits: it was for someone who may no longer see it."""
@@ -128,11 +133,12 @@ class Listeners:
     def offer(self, device_id: int, organization_id: int, home_id: int | None, build: Callable[[], str]) -> None:
         """Give a frame to everyone who wants it; `build` is called once, and only when somebody does."""
         frame: str | None = None
+        place = (organization_id, home_id)
         for listener in self._candidates(device_id, organization_id):
-            if listener.wants(device_id, organization_id, home_id):
+            if listener.wants(device_id, place):
                 if frame is None:
                     frame = build()
-                listener.offer(frame)
+                listener.offer(frame, place)
 
     def _candidates(self, device_id: int, organization_id: int) -> list[Listener]:
         shelves = self._shelves

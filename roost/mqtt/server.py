@@ -302,6 +302,7 @@ class MqttServer:
                 session.end(Reason.NOT_AUTHORIZED, error.detail)
                 return
         session.doubts, session.reaches = 0, None
+        self._subscriptions.release(session)
 
     def _on_grants_changed(self, _subject: str, message: dict[str, Any]) -> None:
         for session in self.registry.of_user(message["user_id"]):

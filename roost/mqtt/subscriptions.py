@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -20,6 +21,8 @@ from roost.telemetry.messages import Committed
 logger = logging.getLogger(__name__)
 
 FILTERS_PER_CLIENT = 64
+# For a user whose grants are being looked at.
+MESSAGES_WITHHELD = 256
 _DRAIN_POLL_S = 0.05
 SCOPES = {STATUS: "devices:read"}
 TELEMETRY_SCOPE = "telemetry:read"
@@ -57,6 +60,8 @@ class Subscriptions:
         self._audit = audit
         self._of_one: dict[int, list[Subscription]] = {}
         self._of_all: list[Subscription] = []
+        # What waits until changed grants have been looked at: of which device, on which leaf, and the packet.
+        self._withheld: dict[Session, deque[tuple[DeviceIdentity, str, bytes]]] = {}
 
     # -- packets
 
@@ -94,12 +99,19 @@ class Subscriptions:
     def forget(self, session: Session) -> None:
         """The session is over."""
         filters, session.filters = session.filters or {}, None
+        self._withheld.pop(session, None)
         for subscription in filters.values():
             self._remove(subscription)
         if session.dropped:
             logger.info(
                 "a slow subscriber missed messages", extra={"client_id": session.client_id, "missed": session.dropped}
             )
+
+    def release(self, session: Session) -> None:
+        """The user's grants have been looked at: what was withheld goes out as far as they still reach."""
+        for device, leaf, packet in self._withheld.pop(session, ()):
+            if _reaches(session, device, leaf):
+                self._write(session, packet)
 
     def _grant_device(self, session: Session, device: DeviceIdentity, text: str) -> int:
         filters = session.filters
@@ -183,7 +195,7 @@ class Subscriptions:
             for leaf in sorted(subscription.leaves):
                 for device in await self._directory.visible(user, name, _scope(leaf)) if user else ():
                     payload = await self._directory.last(device, leaf)
-                    while session.stopped & (CHOKED | ENDED) == CHOKED:  # noqa: ASYNC110 - rare, and no state to keep
+                    while _must_wait(session):  # noqa: ASYNC110 - rare, and no state to keep
                         await asyncio.sleep(_DRAIN_POLL_S)
                     if session.stopped & ENDED:
                         return
@@ -208,7 +220,7 @@ class Subscriptions:
             for leaf in ("telemetry", "readings", "events"):
                 interested = [one for one in listeners if leaf in one.leaves and _reaches(one.session, device, leaf)]
                 if interested:
-                    self._send(interested, device.device_id, leaf, live_payload(leaf, message))
+                    self._send(interested, device, leaf, live_payload(leaf, message))
 
     def deliver_status(self, event: dict[str, Any]) -> None:
         """A `device.status_changed`."""
@@ -219,14 +231,15 @@ class Subscriptions:
         listeners = self._listeners(device_id)
         interested = [one for one in listeners if STATUS in one.leaves and _reaches(one.session, device, STATUS)]
         if interested:
-            self._send(interested, device_id, STATUS, status_payload(event))
+            self._send(interested, device, STATUS, status_payload(event))
 
     def _listeners(self, device_id: int) -> list[Subscription]:
         return self._of_all + self._of_one.get(device_id, [])
 
-    def _send(self, listeners: Iterable[Subscription], device_id: int, leaf: str, payload: bytes) -> None:
+    def _send(self, listeners: Iterable[Subscription], device: DeviceIdentity, leaf: str, payload: bytes) -> None:
         if not payload:
             return
+        device_id = device.device_id
         packets: dict[tuple[int, str | None], bytes] = {}
         for subscription in listeners:
             session = subscription.session
@@ -237,7 +250,18 @@ class Subscriptions:
             if packet is None:
                 topic = device_topic(subscription.name or device_id, leaf)
                 packet = packets[key] = codec.encode_publish(session.version, topic, payload)
-            self._write(session, packet)
+            if session.doubts:
+                self._withhold(session, device, leaf, packet)
+            else:
+                self._write(session, packet)
+
+    def _withhold(self, session: Session, device: DeviceIdentity, leaf: str, packet: bytes) -> None:
+        waiting = self._withheld.setdefault(session, deque())
+        if len(waiting) >= MESSAGES_WITHHELD:
+            waiting.popleft()
+            session.dropped += 1
+            self.dropped += 1
+        waiting.append((device, leaf, packet))
 
     def _write(self, session: Session, packet: bytes) -> None:
         """Writes to a reader that keeps up; for others the message is lost and counted."""
@@ -257,9 +281,16 @@ def _scope(leaf: str) -> str:
     return SCOPES.get(leaf, TELEMETRY_SCOPE)
 
 
+def _must_wait(session: Session) -> bool:
+    """Whether the client is slow, or its user's grants are being looked at, and the connection stands."""
+    return bool(session.stopped & CHOKED or session.doubts) and not session.stopped & ENDED
+
+
 def _reaches(session: Session, device: DeviceIdentity, leaf: str) -> bool:
-    """Whether the user may read this now; asked once per place, since the question comes with every message."""
-    if session.user is None or session.doubts:
+    """Whether the user may read this, by the grants last looked at; asked once per place, since the question comes with
+    every message.
+    """
+    if session.user is None:
         return False
     if session.reaches is None:
         session.reaches = {}

@@ -72,11 +72,11 @@ def test_reach_and_filters_decide_together() -> None:
 def test_the_oldest_frames_go_first_and_the_gap_is_told() -> None:
     slow = listener(Grant("owner", 3))
     for number in range(QUEUE_FRAMES + 5):
-        slow.offer(str(number))
+        slow.offer(str(number), (3, None))
     frames = frames_of(slow)
     assert frames[0] == '{"type":"dropped","count":5}'
     assert frames[1:] == [str(number) for number in range(5, QUEUE_FRAMES + 5)]
-    slow.offer("later")
+    slow.offer("later", (3, None))
     assert frames_of(slow) == ["later"]
 
 
@@ -105,13 +105,27 @@ def test_new_grants_count_at_once() -> None:
     assert frames_of(one) == ["before", "after"]
 
 
-def test_what_is_offered_in_doubt_is_lost_and_counted() -> None:
-    listeners, one = Listeners(), listener(Grant("owner", 3))
+def test_what_is_offered_in_doubt_waits_and_goes_to_those_who_still_may_see_it() -> None:
+    listeners, one = Listeners(), listener(Grant("technician", 3, 4), Grant("technician", 3, 5))
     listeners.add(one)
-    one.offer("before")
+    listeners.offer(7, 3, 4, lambda: "lost, before")
+    listeners.offer(8, 3, 5, lambda: "kept, before")
     one.hold()
-    listeners.offer(7, 3, 4, lambda: "meanwhile")
+    listeners.offer(7, 3, 4, lambda: "lost, meanwhile")
+    listeners.offer(8, 3, 5, lambda: "kept, meanwhile")
     assert frames_of(one) == []
+    one.principal = somebody(Grant("technician", 3, 5))
+    listeners.offer(8, 3, 5, lambda: "after")
+    assert frames_of(one) == ["kept, before", "kept, meanwhile", "after"]
+
+
+def test_too_much_in_doubt_is_told_as_a_gap() -> None:
+    one = listener(Grant("owner", 3))
+    one.hold()
+    for number in range(QUEUE_FRAMES + 5):
+        one.offer(str(number), (3, None))
     one.principal = somebody(Grant("viewer", 3))
-    listeners.offer(7, 3, 4, lambda: "after")
-    assert frames_of(one) == ['{"type":"dropped","count":2}', "after"]
+    frames = frames_of(one)
+    assert frames[0] == '{"type":"dropped","count":5}'
+    assert frames[1] == "5"
+    assert len(frames) == QUEUE_FRAMES + 1

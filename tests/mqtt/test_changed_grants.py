@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import httpx2
 
-from roost.access.principals import Grant
+from roost.access.principals import Grant, UserPrincipal
 from tests.colleagues import join, own_organization
 from tests.conftest import UserClient, register_device
 from tests.mqtt import wire
@@ -33,24 +33,62 @@ async def say(device: RawClient, packet_id: int) -> None:
     assert (await device.receive()).packet_id == packet_id
 
 
-async def test_nothing_is_sent_while_grants_are_looked_at(endpoint: Endpoint) -> None:
-    reader, device = await subscribed(endpoint), await endpoint.device()
+def slow_looks(endpoint: Endpoint) -> asyncio.Event:
+    """From now on the hub finds out a user's grants when this is set."""
     gate, plain = asyncio.Event(), endpoint.server.authentication.authenticate_user
 
-    async def slowly(token: str) -> object:
+    async def slowly(token: str) -> UserPrincipal:
         await gate.wait()
         return await plain(token)
 
-    endpoint.server.authentication.authenticate_user = slowly  # type: ignore[assignment]
+    endpoint.server.authentication.authenticate_user = slowly
+    return gate
+
+
+async def change_grants(endpoint: Endpoint, principal: UserPrincipal, *meanwhile: RawClient) -> None:
+    """Change the reader's grants; while the hub looks at them these devices speak."""
+    gate = slow_looks(endpoint)
     endpoint.bus.publish("user.grants_changed", CHANGED)
-    await say(device, 1)
-    endpoint.principal = replace(USER, grants=(Grant("viewer", 3),))
+    for device in meanwhile:
+        await say(device, 1)
+    endpoint.principal = principal
     gate.set()
     (session,) = endpoint.server.registry.users()
     await until(lambda: session.user == endpoint.principal and not session.doubts)
+
+
+async def test_what_came_while_grants_were_looked_at_is_sent_if_they_still_reach_it(endpoint: Endpoint) -> None:
+    reader, device = await subscribed(endpoint), await endpoint.device()
+    await change_grants(endpoint, replace(USER, grants=(Grant("viewer", 3),)), device)
     await say(device, 2)
-    _, payload, _ = (await reader.receive()).message(5)
-    assert json.loads(payload)["payload"] == {"n": 2}
+    payloads = [(await reader.receive()).message(5)[1] for _ in range(2)]
+    assert [json.loads(payload)["payload"] for payload in payloads] == [{"n": 1}, {"n": 2}]
+
+
+async def test_what_came_while_grants_were_looked_at_is_not_sent_if_they_reach_it_no_more(endpoint: Endpoint) -> None:
+    reader, device = await subscribed(endpoint), await endpoint.device()
+    await change_grants(endpoint, replace(USER, grants=(Grant("viewer", 99),)), device)
+    await reader.send(wire.PING)
+    assert (await reader.receive()).kind == 13
+
+
+async def test_last_values_wait_for_the_look_too(endpoint: Endpoint) -> None:
+    endpoint.directory.lasts = {(7, "telemetry"): b'{"last":1}'}
+    reader, began = await endpoint.user(5), asyncio.Event()
+
+    async def begin() -> None:
+        endpoint.directory.before_last = None
+        endpoint.bus.publish("user.grants_changed", CHANGED)
+        began.set()
+
+    gate = slow_looks(endpoint)
+    endpoint.directory.before_last = begin
+    await reader.send(wire.subscribe("devices/+/telemetry", version=5))
+    assert (await reader.receive()).kind == 9
+    await began.wait()
+    gate.set()
+    topic, payload, retained = (await reader.receive()).message(5)
+    assert (topic, payload, retained) == (TOPIC, b'{"last":1}', True)
 
 
 async def test_a_change_during_the_look_is_seen_too(endpoint: Endpoint) -> None:
