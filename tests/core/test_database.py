@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import StatementError
 
 from roost.access.models import Organization
@@ -129,6 +129,36 @@ async def test_a_transaction_that_begins_to_write_keeps_other_processes_out(sqli
                 other.execute("BEGIN IMMEDIATE")
         other.execute("BEGIN IMMEDIATE")
         other.rollback()
+
+
+async def test_a_writer_that_is_cancelled_while_it_waits_leaves_nothing_behind(sqlite_database: Database) -> None:
+    async def write() -> None:
+        async with sqlite_database.write() as session:
+            session.add(organization("cancelled"))
+            await session.flush()
+
+    path = str(sqlite_database.engine.url.database)
+    sent = asyncio.Event()
+    event.listen(sqlite_database.engine.sync_engine, "before_cursor_execute", lambda *_: sent.set())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer = asyncio.create_task(write())
+        await sent.wait()
+        writer.cancel()
+        other.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await writer
+        # Whoever comes next, from here or elsewhere, waits for nobody who has gone.
+        await asyncio.to_thread(_lock_once, path)
+    async with sqlite_database.write() as session:
+        session.add(organization("later"))
+    assert await names(sqlite_database) == ["later"]
+
+
+def _lock_once(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
 
 
 async def test_a_failed_commit_is_an_error_answer(database: Database) -> None:
