@@ -12,8 +12,8 @@ from typing import Any, Literal
 import httpx2
 import pytest
 
-# Before anything that hashes passwords.
-import tests.quick_hashes.sitecustomize  # noqa: F401
+# Before anything that hashes passwords, or whose lines are counted.
+import tests.every_process.sitecustomize  # noqa: F401
 from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer
@@ -77,11 +77,11 @@ def new_hub(
     migrated: MigratedDatabases,
     environment: Mapping[str, str] | None = None,
     *,
-    measured: bool = False,
+    counted: bool = False,
 ) -> RoostServer:
     """A hub that has not been started, on a database of this kind that need not be migrated any more."""
     url = migrated.postgresql() if kind == "postgresql" else None
-    server = RoostServer(folder, url, environment, measured=measured)
+    server = RoostServer(folder, url, environment, counted=counted)
     if url is None:
         migrated.sqlite(server.data_dir / "roost.db")
     return server
@@ -98,7 +98,7 @@ class Servers:
     def get(self, kind: DatabaseKind) -> RoostServer:
         """The running server on this kind of database."""
         if kind not in self._running:
-            self._running[kind] = new_hub(self._folder / kind, kind, self._migrated, measured=True).start()
+            self._running[kind] = new_hub(self._folder / kind, kind, self._migrated, counted=True).start()
         return self._running[kind]
 
     def stop(self) -> None:

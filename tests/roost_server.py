@@ -11,9 +11,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.every_process.sitecustomize import COUNT_LINES_IN
 from tests.postgres_cluster import free_port
 from tests.waiting import wait_until
-from tests.warm_roost import QUICK_HASHES, Child, warm_roost
+from tests.warm_roost import EVERY_PROCESS, Child, warm_roost
 
 ADMIN_EMAIL = "admin@example.org"
 ADMIN_PASSWORD = "Tall-Chimney-42"
@@ -24,8 +25,6 @@ _COMPLAINTS = re.compile(
     r"exception was never retrieved|\w+Warning:"
 )
 _INSTALLED = Path(sys.executable).parent / "roost"
-# Tells a Python process to measure its coverage.
-_MEASURED = "COVERAGE_PROCESS_CONFIG"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _FOREIGN_SETTINGS = re.compile(
@@ -44,7 +43,7 @@ class RoostServer:
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
         *,
-        measured: bool = False,
+        counted: bool = False,
         command: str = "run",
         program: Path = _INSTALLED,
     ) -> None:
@@ -61,9 +60,9 @@ class RoostServer:
         self._command = command
         self._process: subprocess.Popen[bytes] | Child | None = None
         self._environment = {name: value for name, value in os.environ.items() if not _FOREIGN_SETTINGS.match(name)}
-        if not measured:
-            # Coverage makes a start twice as long; the servers that stay up long see nearly every line.
-            self._environment.pop(_MEASURED, None)
+        if not counted:
+            # Counting lines makes a start longer; the servers that stay up long see nearly every line.
+            self._environment.pop(COUNT_LINES_IN, None)
         self._environment |= {
             "ROOST_HOST": "127.0.0.1",
             "ROOST_PORT": str(self.port),
@@ -72,7 +71,7 @@ class RoostServer:
             "ROOST_ADMIN_EMAIL": self.admin_email,
             "ROOST_ADMIN_PASSWORD": self.admin_password,
             "ROOST_TELEMETRY_RATE": "0",
-            "PYTHONPATH": str(QUICK_HASHES),
+            "PYTHONPATH": str(EVERY_PROCESS),
             "PYTHONWARNINGS": "default",
             "PYTHONUNBUFFERED": "1",
         }
@@ -120,7 +119,7 @@ class RoostServer:
     def launch(self) -> None:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
-            if self._is_the_tests_own and _MEASURED not in self._environment:
+            if self._is_the_tests_own and COUNT_LINES_IN not in self._environment:
                 self._process = warm_roost.launch(
                     [self._command], cwd=self.folder, environment=self._environment, out=log.fileno(), err=log.fileno()
                 )
@@ -158,9 +157,9 @@ class RoostServer:
 
     def run_command(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run `roost <arguments>` with this server's environment and return how it went."""
-        unmeasured = {name: value for name, value in self._environment.items() if name != _MEASURED}
+        uncounted = {name: value for name, value in self._environment.items() if name != COUNT_LINES_IN}
         if self._is_the_tests_own:
-            return warm_roost.run(arguments, cwd=self.folder, environment=unmeasured, timeout_s=timeout_s)
+            return warm_roost.run(arguments, cwd=self.folder, environment=uncounted, timeout_s=timeout_s)
         return subprocess.run(
             [str(self._program), *arguments],
             check=False,
@@ -168,7 +167,7 @@ class RoostServer:
             text=True,
             timeout=timeout_s,
             cwd=self.folder,
-            env=unmeasured,
+            env=uncounted,
         )
 
     def log_text(self, start: int = 0) -> str:
@@ -190,7 +189,7 @@ class RoostServer:
     @property
     def _is_the_tests_own(self) -> bool:
         """Whether a fork of the warm interpreter is the same as the command itself would be."""
-        return self._program == _INSTALLED and self._environment["PYTHONPATH"] == str(QUICK_HASHES)
+        return self._program == _INSTALLED and self._environment["PYTHONPATH"] == str(EVERY_PROCESS)
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:

@@ -19,8 +19,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.every_process.sitecustomize import COUNT_LINES_IN
+
 _ROOT = Path(__file__).parent.parent
-QUICK_HASHES = Path(__file__).parent / "quick_hashes"
+EVERY_PROCESS = Path(__file__).parent / "every_process"
 _IMPORTED = (
     *("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run"),
     # What the web server imports when it starts.
@@ -136,8 +138,8 @@ class WarmRoost:
                 cwd=_ROOT,
                 pass_fds=[theirs.fileno()],
                 env={
-                    **{name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
-                    "PYTHONPATH": str(QUICK_HASHES),
+                    **{name: value for name, value in os.environ.items() if name != COUNT_LINES_IN},
+                    "PYTHONPATH": str(EVERY_PROCESS),
                     "PYTHONWARNINGS": "default",
                     "PYTHONUNBUFFERED": "1",
                 },

@@ -30,6 +30,12 @@ document.addEventListener("securitypolicyviolation", (event) => {
 });
 """
 
+# The page is there when the router says so, and drawn a frame later.
+_GO = """async (path) => {
+  await document.querySelector("#app").__vue_app__.config.globalProperties.$router.push(path);
+  await new Promise(requestAnimationFrame);
+}"""
+
 # The machine may be busy with other tests; a test that passes does not wait this long.
 expect.set_options(timeout=_PATIENCE_MS)
 
@@ -49,6 +55,10 @@ class Visitor:
     def goto(self, path: str) -> None:
         """Open a page of the web app; `/` is the app's own root."""
         self.page.goto(f"{self.url}/app{path}")
+
+    def go(self, path: str) -> None:
+        """Go on to another page of the web app that is open, as a link of it does: less than half of the work."""
+        self.page.evaluate(_GO, path)
 
     def sign_in(self, identifier: str, password: str) -> None:
         """Come to the device list signed in: what the page would send is sent without it, in a third of the time."""

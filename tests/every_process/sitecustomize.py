@@ -1,0 +1,47 @@
+"""What the tests and their servers load first: quick password hashes and, if asked for, the counting of lines.
+
+Hashes are real, and guessed a hundred times faster: signing people in was a third of what the whole suite computed.
+`tests/access/test_passwords.py` holds the real costs.
+"""
+
+import atexit
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import argon2
+
+COUNT_LINES_IN = "COUNT_LINES_IN"
+_ROOT = Path(__file__).resolve().parents[2]
+_UNCOUNTED = [r"if TYPE_CHECKING:", r"^\s*\.\.\.$"]
+_COUNTED = [str(_ROOT / "roost"), str(_ROOT / "clients/python/roost_device")]
+
+
+class _QuickHasher(argon2.PasswordHasher):
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(memory_cost=128, time_cost=1, parallelism=1)
+
+
+argon2.PasswordHasher = _QuickHasher  # type: ignore[misc]
+
+
+def _count_lines(folder: Path) -> None:
+    """Count the lines of what is imported from now on; at the end of the process they go into a file of this folder."""
+    import slipcover  # type: ignore[import-untyped]  # noqa: PLC0415 - no business of a process that counts nothing
+
+    # Files that nobody imports are added once, by the process that hands out the tests.
+    unseen = None if "PYTEST_XDIST_WORKER" in os.environ else _COUNTED
+    counter = slipcover.Slipcover(source=unseen, exclude_lines=_UNCOUNTED)
+    matcher = slipcover.FileMatcher(sources=_COUNTED)
+    slipcover.ImportManager(counter, matcher).__enter__()
+
+    def write() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{os.getpid()}.json").write_text(json.dumps(counter.get_coverage()))
+
+    atexit.register(write)
+
+
+if COUNT_LINES_IN in os.environ:
+    _count_lines(Path(os.environ[COUNT_LINES_IN]))
