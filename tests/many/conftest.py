@@ -27,18 +27,18 @@ class Processes:
             "ROOST_AUDIT_KEY": secrets.token_hex(32),
         }
 
-    def launch(self, command: str, *, measured: bool = False, **environment: str) -> RoostServer:
+    def launch(self, command: str, *, counted: bool = False, **environment: str) -> RoostServer:
         """Start `roost <command>` without waiting for it."""
         folder = self._folder / f"{command}-{len(self.every)}"
         settings = self._environment | environment
-        server = RoostServer(folder, self.database_url, settings, counted=measured, command=command)
+        server = RoostServer(folder, self.database_url, settings, counted=counted, command=command)
         self.every.append(server)
         server.launch()
         return server
 
-    def start(self, *commands: str, measured: bool = False, **environment: str) -> list[RoostServer]:
+    def start(self, *commands: str, counted: bool = False, **environment: str) -> list[RoostServer]:
         """Start these side by side and return when all of them answer."""
-        launched = [self.launch(command, counted=measured, **environment) for command in commands]
+        launched = [self.launch(command, counted=counted, **environment) for command in commands]
         for server in launched:
             server.wait_for_answer()
         return launched

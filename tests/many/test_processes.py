@@ -32,7 +32,7 @@ class Hub(NamedTuple):
 @pytest.fixture(scope="module")
 def hub(processes: Processes) -> Hub:
     # One that sets the database up, so that the others find it done.
-    (first,) = processes.start("run", ROOST_TELEMETRY_RATE="10", measured=True)
+    (first,) = processes.start("run", ROOST_TELEMETRY_RATE="10", counted=True)
     api, mqtt, worker = processes.start("api", "mqtt", "worker", ROOST_TELEMETRY_RATE="10")
     return Hub([first, api], [first, mqtt], [first, worker])
 
