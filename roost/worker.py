@@ -9,10 +9,9 @@ from contextlib import AsyncExitStack
 import msgspec
 from nats.aio.msg import Msg
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.nats import ENTERED_SUBJECT, LIMITS_SUBJECT, OUTBOX_SUBJECT, Nats
 from roost.core.outbox import Outbox
 from roost.core.rates import RateLimiter
@@ -189,5 +188,5 @@ class _Nudge:
             self._due.clear()
             try:
                 await self._relay()
-            except (DBAPIError, OSError, TimeoutError) as error:
+            except AWAY as error:
                 _log.warning("the outbox cannot reach the database: %s", error)

@@ -6,8 +6,6 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError
-
 from roost.bridges.book import BridgeBook
 from roost.bridges.config import BridgeConfig
 from roost.bridges.devices import HeardDevices
@@ -16,7 +14,7 @@ from roost.bridges.sealing import Sealing
 from roost.bridges.standing import Standing
 from roost.core.bus import Bus
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 from roost.core.tasks import end
 from roost.devices.logs import DeviceLogs
@@ -33,7 +31,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.5
 # So often what another process left is taken over, what this one has is kept, and what has no home any more is ended.
 LOOK_EVERY_S = 10.0
-_AWAY = (DBAPIError, OSError, TimeoutError, RoostError)
+_AWAY = (*AWAY, RoostError)
 
 
 class _Running:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import aiomqtt
-from sqlalchemy.exc import DBAPIError
 
 from roost.bridges.announcing import Announcer
 from roost.bridges.book import BridgeBook
@@ -19,6 +18,7 @@ from roost.bridges.intake import BridgeIntake, Incoming
 from roost.bridges.standing import Standing
 from roost.core.bus import Bus
 from roost.core.clock import Clock
+from roost.core.database import AWAY
 from roost.core.errors import RoostError
 from roost.core.tasks import end
 from roost.devices.presence import Presence
@@ -34,7 +34,6 @@ LONGEST_WAIT_S = 60.0
 # A connection that stood for so long was a good one: the next wait is short again.
 GOOD_AFTER_S = 30.0
 ANSWER_PATIENCE_S = 3.0
-AWAY = (DBAPIError, OSError, TimeoutError, LogUnavailable, RoostError)
 _DATABASE_AWAY = "The hub cannot store messages at the moment; the broker keeps them until it can."
 _NO_PASSWORD = "The password cannot be read, because the hub's secret key was changed; give it again."  # noqa: S105
 
@@ -112,7 +111,7 @@ class Link:
                 self._failed(f"The broker at {self.config.url} is not there or refuses: {_sentence(error)}")
             except _StoreAway as error:
                 self._failed(str(error))
-            except AWAY as error:
+            except (*AWAY, LogUnavailable, RoostError) as error:
                 _log.warning("bridge %d has to wait: %s", self.config.id, error)
                 self._failed(_DATABASE_AWAY)
             except Exception:  # noqa: BLE001 - one bridge's trouble is nobody else's

@@ -4,10 +4,10 @@ import asyncio
 from typing import Annotated, NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from roost.cli.doors import DoorClosed, opened_data
 from roost.core.blobs import Blobs, BlobsUnavailable, blobs_for
+from roost.core.database import AWAY
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.telemetry.log import LogUnavailable
@@ -39,13 +39,12 @@ def run(
             )  # fmt: skip
             done = runner.run(archive.write_due(first=month, again=again))
     except (
+        *AWAY,
         DoorClosed,
         AnotherWrites,
         LogUnavailable,
         BlobsUnavailable,
-        DBAPIError,
         RoostError,
-        OSError,
         ValueError,
     ) as error:
         _fail(f"The archive could not be written: {error}")

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from roost.access.audit import anchor as anchors
 from roost.access.audit.export import Format, encode
@@ -15,7 +14,7 @@ from roost.access.audit.keys import KEY_FILE, audit_key
 from roost.access.audit.log import SYSTEM, Deed, record, use_key
 from roost.access.audit.repository import stream_entries
 from roost.access.audit.verification import Report, verify
-from roost.core.database import Database, sqlite_path
+from roost.core.database import AWAY, Database, sqlite_path
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 
@@ -88,7 +87,7 @@ def _on_database(work: Callable[[Settings, Database], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(worked())
-    except (DBAPIError, OSError, RoostError) as error:
+    except (*AWAY, RoostError) as error:
         _fail(f"The audit log cannot be read: {error}")
 
 

@@ -4,12 +4,11 @@ import asyncio
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from roost.access.audit.keys import audit_key
 from roost.access.audit.log import SYSTEM, use_key
 from roost.core.clock import SystemClock
-from roost.core.database import Database, sqlite_path
+from roost.core.database import AWAY, Database, sqlite_path
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.devices.deeds import RELEASED, record_deed
@@ -39,7 +38,7 @@ def reset(uid: Annotated[str, typer.Argument(help="The device's uid.", metavar="
         raise typer.Exit(1)
     try:
         said = asyncio.run(_reset(settings, uid))
-    except (DBAPIError, OSError, RoostError) as error:
+    except (*AWAY, RoostError) as error:
         typer.echo(f"The device could not be reset: {error}", err=True)
         raise typer.Exit(1) from None
     if said is None:

@@ -7,13 +7,12 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import httpx2
-from sqlalchemy.exc import DBAPIError
 
 from roost.access.audit.keys import audit_key
 from roost.access.audit.log import SYSTEM, Deed, use_key
 from roost.core.blobs import blobs_for
 from roost.core.clock import Clock, SystemClock
-from roost.core.database import Database, sqlite_path
+from roost.core.database import AWAY, Database, sqlite_path
 from roost.core.errors import CutShort, RoostError
 from roost.core.settings import Settings
 from roost.telemetry.log import Log, LogUnavailable
@@ -125,7 +124,7 @@ class DataDoor:
             raise DoorClosed(f"The telemetry cannot be used at the moment: {error}") from error
         except CutShort as error:
             raise BrokenOff(str(error)) from error
-        except (DBAPIError, OSError, RoostError) as error:
+        except (*AWAY, RoostError) as error:
             raise DoorClosed(f"The hub's data cannot be used: {error}") from error
 
 
@@ -168,7 +167,7 @@ def opened_data() -> Iterator[tuple[asyncio.Runner, Data]]:
                 data = runner.run(_open(opened))
             except LogUnavailable as error:
                 raise DoorClosed(f"{error} Ask the running hub with --url and --token.") from error
-            except (DBAPIError, OSError, RoostError) as error:
+            except (*AWAY, RoostError) as error:
                 raise DoorClosed(f"The hub's data cannot be used: {error}") from error
             yield runner, data
         finally:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 import roost.migrations.tables  # noqa: F401 - what is made refers to the tables of every room
 from roost.access.audit.keys import audit_key
@@ -16,7 +15,7 @@ from roost.cli import demo
 from roost.cli.demo import MadeDevice
 from roost.cli.run import CannotStart, reach, read_settings
 from roost.core.clock import SystemClock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import Conflict, RoostError
 from roost.core.settings import Settings
 from roost.migrations.runner import migrate_at_start
@@ -55,7 +54,7 @@ def seed(
         settings = read_settings({})
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         outcome = asyncio.run(reach(lambda: _seed(settings, chosen, force=force)))
-    except (CannotStart, RoostError, DBAPIError, OSError) as error:
+    except (*AWAY, CannotStart, RoostError) as error:
         _fail(f"{error}")
     if outcome.first_admin_password is not None:
         typer.echo(

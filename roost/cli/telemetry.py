@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import SystemClock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.settings import Settings
 from roost.migrations.runner import migrate_at_start
 from roost.telemetry.blocks.inspection import Size, damages, sizes
@@ -54,7 +53,7 @@ def prune(
         clock = SystemClock()
         before = clock.now_ms() - days * DAY_MS if days else 2**62
         deleted = asyncio.run(_prune(settings, clock, before))
-    except (LogUnavailable, DBAPIError, OSError) as error:
+    except (*AWAY, LogUnavailable) as error:
         typer.echo(f"The telemetry could not be pruned: {error}", err=True)
         raise typer.Exit(1) from None
     what = f"older than {days} days" if days else "in all"

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.accounts import find_user_by_identifier
@@ -17,7 +16,7 @@ from roost.access.credentials.password_resets import LIFETIME, PAGE, PasswordRes
 from roost.access.models import User
 from roost.access.passwords import Passwords
 from roost.core.clock import SystemClock
-from roost.core.database import Database, sqlite_path
+from roost.core.database import AWAY, Database, sqlite_path
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 
@@ -73,7 +72,7 @@ def _on_user(name: str, work: Work) -> str:
         _fail(f"There is no database at {path}; start the hub once, or name its folder as ROOST_DATA_DIR.")
     try:
         said = asyncio.run(_worked(settings, name, work))
-    except (DBAPIError, OSError, RoostError) as error:
+    except (*AWAY, RoostError) as error:
         _fail(f"The hub's data cannot be changed: {error}")
     if said is None:
         _fail(f"There is no user {name!r}.")

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends
 from sqlalchemy import BigInteger, DateTime, Dialect, Executable, Integer, MetaData, Row, event
 from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
@@ -27,6 +29,9 @@ from roost.core.settings import Settings
 from roost.core.sqlite import sqlite_driver
 
 _log = logging.getLogger(__name__)
+
+AWAY = (DBAPIError, PoolTimeout, OSError, TimeoutError)
+"""What a database raises that cannot be reached, takes too long, or has no connection left to give."""
 
 DialectName = Literal["sqlite", "postgresql"]
 Hook = Callable[[AsyncSession], Awaitable[None]]

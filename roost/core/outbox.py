@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, String, bindparam, delete, func, insert, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from roost.core.bus import Bus
 from roost.core.clock import Clock, SystemClock
-from roost.core.database import Base, BigId, Database, UtcDateTime, before_commit
+from roost.core.database import AWAY, Base, BigId, Database, UtcDateTime, before_commit
+from roost.core.errors import RoostError
 
 _log = logging.getLogger(__name__)
 
@@ -136,5 +136,5 @@ class Outbox:
 async def _logged(step: Callable[[], Awaitable[None]]) -> None:
     try:
         await step()
-    except (DBAPIError, OSError, TimeoutError) as error:
+    except (*AWAY, RoostError) as error:
         _log.warning("The outbox cannot reach the database: %s", error)

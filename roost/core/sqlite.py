@@ -23,6 +23,7 @@ class _Cursor(dialect.AsyncAdapt_aiosqlite_cursor):
     """A cursor that lives only while its statement runs; what it found is kept here."""
 
     __slots__ = ("_facts",)
+    arraysize = 1
 
     def __init__(self, adapt_connection: Any) -> None:
         self._adapt_connection = adapt_connection
@@ -52,20 +53,20 @@ class _Cursor(dialect.AsyncAdapt_aiosqlite_cursor):
     async def _execute_async(self, operation: str, parameters: Any) -> None:
         connection: Any = self._adapt_connection
         async with connection._execute_mutex:
-            begin = connection.take_begin()
-            rows, self._facts = await connection.in_thread(partial(_execute, begin, operation, parameters or ()))
+            rows, self._facts = await connection.run(_execute, operation, parameters or ())
             self._rows = deque(rows)
 
     async def _executemany_async(self, operation: str, seq_of_parameters: Sequence[Any]) -> None:
         connection: Any = self._adapt_connection
         async with connection._execute_mutex:
-            begin = connection.take_begin()
-            self._facts = await connection.in_thread(partial(_execute_many, begin, operation, seq_of_parameters))
+            self._facts = await connection.run(_execute_many, operation, seq_of_parameters)
 
 
 class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
     __slots__ = ("_begin", "_begun")
+    # What was found is kept whole, even for whoever wants it bit by bit.
     _cursor_cls = _Cursor
+    _ss_cursor_cls: Any = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
@@ -76,16 +77,18 @@ class _Connection(dialect.AsyncAdapt_aiosqlite_connection):
         """Run this BEGIN right before the next statement."""
         self._begin = statement
 
-    def take_begin(self) -> str | None:
-        """The BEGIN that is due, once."""
+    async def run(self, work: Callable[[str | None, str, Any, sqlite3.Connection], T], sql: str, values: Any) -> T:
+        """What `work` returns, done by the connection's own thread, with the BEGIN that is due."""
+        inner = self._connection
         begin, self._begin = self._begin, None
         self._begun = self._begun or begin is not None
-        return begin
-
-    async def in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns, done by the connection's own thread."""
-        inner = self._connection
-        result: T = await inner._execute(work, inner._conn)
+        try:
+            result: T = await inner._execute(partial(work, begin, sql, values), inner._conn)
+        except sqlite3.Error:
+            if begin is not None and not inner.in_transaction:
+                # Whoever goes on after a BEGIN that failed does not do so outside of any transaction.
+                self._begin = begin
+            raise
         return result
 
     def rollback(self) -> None:

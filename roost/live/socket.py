@@ -105,6 +105,9 @@ class LiveSocket:
         return frame.token
 
     async def _converse(self, right: Right) -> None:
+        if self._dismissal is not None:
+            # While the filters were looked at.
+            raise self._dismissal
         self._listen(right)
         tasks = [asyncio.create_task(part(), name="live-socket") for part in (self._write, self._read, self._guard)]
         try:

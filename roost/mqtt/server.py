@@ -5,12 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from roost.access.messages import DEACTIVATED, GRANTS_CHANGED
 from roost.access.principals import UserPrincipal
 from roost.core.bus import Bus
 from roost.core.clock import Clock
+from roost.core.database import AWAY
 from roost.core.errors import RoostError, Unauthorized
 from roost.core.rates import RateLimiter
 from roost.core.settings import Settings
@@ -44,7 +43,7 @@ ACK_PATIENCE_S = 3.0
 CLOSE_PATIENCE_S = 1.0
 _AUDITS_A_MINUTE = 10
 # What a database that is away says; the client has been told, and there is nothing to look for in a traceback.
-_AWAY = (DBAPIError, OSError, TimeoutError, LogUnavailable, RoostError)
+_AWAY = (*AWAY, LogUnavailable, RoostError)
 _REVOKED = {
     "device.token_revoked": (Reason.NOT_AUTHORIZED, "The device's token was revoked."),
     "device.released": (Reason.NOT_AUTHORIZED, "The device was released by its owner."),
@@ -259,6 +258,7 @@ class MqttServer:
         if subject == "device.status_changed":
             self._subscriptions.deliver_status(message)
         elif subject == "device.updated":
+            self._subscriptions.changed(message["device_id"])
             if self.registry.of_device(message["device_id"]):
                 self.run(self._refresh(message["device_id"]))
         elif subject in _REVOKED:
@@ -293,20 +293,20 @@ class MqttServer:
     async def _recheck(self, session: Session) -> None:
         """Look at the user's grants anew; whoever has none any more is sent away. Raises what a database says."""
         seen = -1
-        while seen != session.doubts:
+        while seen != session.changes:
             # They may change once more while they are read.
-            seen = session.doubts
+            seen = session.changes
             try:
-                session.user = await self.authentication.authenticate_user(session.token)
+                user = await self.authentication.authenticate_user(session.token)
             except Unauthorized as error:
                 session.end(Reason.NOT_AUTHORIZED, error.detail)
                 return
-        session.doubts, session.reaches = 0, None
+        session.user, session.looked, session.reaches = user, seen, None
         self._subscriptions.release(session)
 
     def _on_grants_changed(self, _subject: str, message: dict[str, Any]) -> None:
         for session in self.registry.of_user(message["user_id"]):
-            session.doubts += 1
+            session.changes += 1
             self.run(self._reconsider(session))
 
     async def _reconsider(self, session: Session) -> None:
@@ -334,8 +334,10 @@ class MqttServer:
         for session in self.registry.open:
             if session.active:
                 session.active = False
-                session.heard_at = now
-            elif 0 < session.silence_limit_s < now - session.heard_at:
+                # Whatever else it says, before its CONNECT it is silent.
+                if session.accepted or session.stopped & ENDED:
+                    session.heard_at = now
+            if 0 < session.silence_limit_s < now - session.heard_at:
                 overdue.append(session)
         for session in overdue:
             self._cut_silent(session)

@@ -90,12 +90,13 @@ class Session(Connection):
         "accepted",
         "aliases",
         "cause",
+        "changes",
         "client_id",
-        "doubts",
         "dropped",
         "filters",
         "heard_at",
         "hub",
+        "looked",
         "moved",
         "outcome",
         "peer_limit",
@@ -120,8 +121,9 @@ class Session(Connection):
         self.aliases: dict[int, str] | None = None
         # Topic filters, each with what listens there.
         self.filters: dict[str, Any] | None = None
-        # How often the user's grants have changed since they were last looked at: until they are, nothing is sent.
-        self.doubts = 0
+        # How often the user's grants have changed, and how often they had when they were last looked at: until they
+        # are looked at again, nothing is sent.
+        self.changes = self.looked = 0
         # Which (scope, organization, home) the user may read, as far as asked.
         self.reaches: dict[tuple[str, int, int | None], bool] | None = None
         self.peer_limit = codec.MAX_PACKET_SIZE
@@ -149,6 +151,11 @@ class Session(Connection):
         self.rest = None
         self.held = None
         self.hub.closed(self)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the user's grants have changed and nobody has looked at them yet."""
+        return self.changes != self.looked
 
     @property
     def address(self) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from roost.devices.identity import DeviceIdentity
@@ -31,7 +31,7 @@ TELEMETRY_SCOPE = "telemetry:read"
 class Subscription:
     """One filter of one user. `device_id` None means every device within reach."""
 
-    __slots__ = ("device_id", "leaves", "name", "newer", "session")
+    __slots__ = ("changed", "device_id", "leaves", "name", "newer", "session")
 
     def __init__(self, session: Session, wanted: LiveFilter, device_id: int | None) -> None:
         self.session = session
@@ -41,6 +41,8 @@ class Subscription:
         self.leaves = frozenset(wanted.leaves)
         # While last values are being looked up: topics on which something newer went out meanwhile.
         self.newer: set[tuple[int, str]] | None = None
+        # And devices that were changed meanwhile: they may have gone to where the user has no business.
+        self.changed: set[int] = set()
 
 
 class Subscriptions:
@@ -106,6 +108,12 @@ class Subscriptions:
             logger.info(
                 "a slow subscriber missed messages", extra={"client_id": session.client_id, "missed": session.dropped}
             )
+
+    def changed(self, device_id: int) -> None:
+        """This device was renamed, moved or given away."""
+        for subscription in self._listeners(device_id):
+            if subscription.newer is not None:
+                subscription.changed.add(device_id)
 
     def release(self, session: Session) -> None:
         """The user's grants have been looked at: what was withheld goes out as far as they still reach."""
@@ -189,23 +197,41 @@ class Subscriptions:
 
     async def _send_last(self, subscription: Subscription) -> None:
         session = subscription.session
-        user = session.user
         name = None if subscription.device_id is None else str(subscription.device_id)
         try:
             for leaf in sorted(subscription.leaves):
-                for device in await self._directory.visible(user, name, _scope(leaf)) if user else ():
-                    payload = await self._directory.last(device, leaf)
-                    while _must_wait(session):  # noqa: ASYNC110 - rare, and no state to keep
-                        await asyncio.sleep(_DRAIN_POLL_S)
+                for device in await self._visible(session, name, leaf):
                     if session.stopped & ENDED:
                         return
-                    # So many devices take a while, and grants may change meanwhile.
-                    allowed = _reaches(session, device, leaf)
-                    if payload and allowed and (device.device_id, leaf) not in (subscription.newer or ()):
+                    payload = await self._directory.last(device, leaf)
+                    if not await self._may_go(subscription, device, leaf):
+                        continue
+                    if payload and (device.device_id, leaf) not in (subscription.newer or ()):
                         topic = device_topic(subscription.name or device.device_id, leaf)
                         self._write(session, codec.encode_publish(session.version, topic, payload, retain=True))
         finally:
             subscription.newer = None
+            subscription.changed.clear()
+
+    async def _may_go(self, subscription: Subscription, device: DeviceIdentity, leaf: str) -> bool:
+        """Whether a last value of this device may be sent; comes back when it can be, or has no business there.
+
+        So many devices take a while, and meanwhile grants may change, and devices go elsewhere.
+        """
+        session = subscription.session
+        while True:
+            while _must_wait(session):  # noqa: ASYNC110 - rare, and no state to keep
+                await asyncio.sleep(_DRAIN_POLL_S)
+            if session.stopped & ENDED or not _reaches(session, device, leaf):
+                return False
+            if device.device_id not in subscription.changed:
+                return True
+            subscription.changed.discard(device.device_id)
+            if not await self._visible(session, str(device.device_id), leaf):
+                return False
+
+    async def _visible(self, session: Session, name: str | None, leaf: str) -> Sequence[DeviceIdentity]:
+        return await self._directory.visible(session.user, name, _scope(leaf)) if session.user else ()
 
     # -- live
 
@@ -250,7 +276,7 @@ class Subscriptions:
             if packet is None:
                 topic = device_topic(subscription.name or device_id, leaf)
                 packet = packets[key] = codec.encode_publish(session.version, topic, payload)
-            if session.doubts:
+            if session.in_doubt:
                 self._withhold(session, device, leaf, packet)
             else:
                 self._write(session, packet)
@@ -283,7 +309,7 @@ def _scope(leaf: str) -> str:
 
 def _must_wait(session: Session) -> bool:
     """Whether the client is slow, or its user's grants are being looked at, and the connection stands."""
-    return bool(session.stopped & CHOKED or session.doubts) and not session.stopped & ENDED
+    return bool(session.stopped & CHOKED or session.in_doubt) and not session.stopped & ENDED
 
 
 def _reaches(session: Session, device: DeviceIdentity, leaf: str) -> bool:

@@ -15,6 +15,8 @@ _HIGH_WATER_BYTES = 64 * 1024
 _UNSUPPORTED_DATA = 1003
 _RESTARTING = 1012
 # What a send may meet when the client is quicker to leave.
+# A client that takes nothing does not take this either.
+_FAREWELL_S = 5.0
 _GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
@@ -101,8 +103,9 @@ class WebSocketWire:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
         if self._websocket.application_state is WebSocketState.CONNECTED:
-            with contextlib.suppress(*_GONE):
-                await self._websocket.close()
+            with contextlib.suppress(*_GONE, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._websocket.close()
 
 
 async def mqtt_websocket(websocket: WebSocket) -> None:

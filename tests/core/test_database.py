@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import event, select, text
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import OperationalError, StatementError
 
 from roost.access.models import Organization
 from roost.core import problems
@@ -153,6 +153,45 @@ async def test_a_writer_that_is_cancelled_while_it_waits_leaves_nothing_behind(s
     async with sqlite_database.write() as session:
         session.add(organization("later"))
     assert await names(sqlite_database) == ["later"]
+
+
+async def test_after_a_beginning_that_failed_nothing_is_written_outside_of_a_transaction(
+    sqlite_database: Database,
+) -> None:
+    path = str(sqlite_database.engine.url.database)
+    event.listen(sqlite_database.engine.sync_engine, "connect", _impatient)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(NotFound):
+            await _go_on_after_a_refusal(sqlite_database, other)
+    assert await names(sqlite_database) == []
+
+
+def _impatient(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=1")
+    cursor.close()
+
+
+async def _go_on_after_a_refusal(database: Database, other: sqlite3.Connection) -> None:
+    async with database.write() as session:
+        with pytest.raises(OperationalError, match="locked"):
+            await session.scalars(select(Organization.name))
+        other.execute("ROLLBACK")
+        session.add(organization("dropped"))
+        await session.flush()
+        raise NotFound("Changed my mind.")
+
+
+async def test_what_is_found_may_be_taken_bit_by_bit(sqlite_database: Database) -> None:
+    async with sqlite_database.write() as session:
+        session.add_all(organization(str(number)) for number in range(3))
+    async with sqlite_database.engine.connect() as connection:
+        found = await connection.stream(select(Organization.name).order_by(Organization.id))
+        assert [list(part) for part in [await found.fetchmany(2), await found.fetchmany()]] == [
+            [("0",), ("1",)],
+            [("2",)],
+        ]
 
 
 def _lock_once(path: str) -> None:

@@ -293,6 +293,27 @@ async def test_half_open_connections_end(endpoint: Endpoint) -> None:
     assert await client.rest() == b""
 
 
+async def test_who_never_comes_to_the_end_of_a_connect_is_sent_away(endpoint: Endpoint) -> None:
+    """However much it says meanwhile."""
+    client = await endpoint.open()
+    await client.send(b"\x10\xff\x01")
+    await until(lambda: endpoint.server.registry.open)
+    (session,) = endpoint.server.registry.open
+    session.silence_limit_s = 0.2
+
+    async def drip() -> None:
+        while True:
+            await client.send(b"\x00")
+            await asyncio.sleep(0.05)
+
+    dripping = asyncio.create_task(drip())
+    try:
+        assert await client.rest() == b""
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+
+
 async def test_wrong_passwords_are_stopped_without_look_ups(endpoint: Endpoint) -> None:
     """After a few dozen failures an address costs no query; a device that is known gets in all the same."""
     familiar = await endpoint.device(4)

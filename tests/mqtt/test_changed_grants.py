@@ -5,8 +5,11 @@ import json
 from dataclasses import replace
 
 import httpx2
+import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from roost.access.principals import Grant, UserPrincipal
+from roost.devices.identity import DeviceIdentity
 from tests.colleagues import join, own_organization
 from tests.conftest import UserClient, register_device
 from tests.mqtt import wire
@@ -54,7 +57,7 @@ async def change_grants(endpoint: Endpoint, principal: UserPrincipal, *meanwhile
     endpoint.principal = principal
     gate.set()
     (session,) = endpoint.server.registry.users()
-    await until(lambda: session.user == endpoint.principal and not session.doubts)
+    await until(lambda: session.user == endpoint.principal and not session.in_doubt)
 
 
 async def test_what_came_while_grants_were_looked_at_is_sent_if_they_still_reach_it(endpoint: Endpoint) -> None:
@@ -112,18 +115,68 @@ async def test_a_change_during_the_look_is_seen_too(endpoint: Endpoint) -> None:
     await until(lambda: len(looks) == 3)
     gates[1].set()
     (session,) = endpoint.server.registry.users()
-    await until(lambda: not session.doubts)
+    await until(lambda: not session.in_doubt)
     await say(device, 1)
     await reader.send(wire.PING)
     assert (await reader.receive()).kind == 13
 
 
-async def test_who_cannot_be_judged_is_sent_away(endpoint: Endpoint) -> None:
+async def test_a_look_that_takes_long_brings_no_old_grants_back(endpoint: Endpoint) -> None:
+    """The first look reads what was before a change, and answers after the change has been looked at and settled."""
+    reader, device = await subscribed(endpoint), await endpoint.device()
+    (session,) = endpoint.server.registry.users()
+    looks, slow = [], asyncio.Event()
+    gone = replace(USER, grants=(Grant("viewer", 99),))
+
+    async def look(token: str) -> UserPrincipal:
+        looks.append(token)
+        if len(looks) == 1:
+            await slow.wait()
+            return USER
+        return gone
+
+    endpoint.server.authentication.authenticate_user = look
+    for count in (1, 2):
+        endpoint.bus.publish("user.grants_changed", CHANGED)
+        await until(lambda count=count: len(looks) >= count)  # type: ignore[misc]
+    await until(lambda: session.user == gone and not session.in_doubt)
+    slow.set()
+    await until(lambda: len(looks) == 3)
+    await say(device, 1)
+    await reader.send(wire.PING)
+    assert (await reader.receive()).kind == 13
+    assert session.user == gone
+
+
+@pytest.mark.parametrize("error", [OSError("connection refused"), PoolTimeout("QueuePool limit of size 4 reached")])
+async def test_who_cannot_be_judged_is_sent_away(endpoint: Endpoint, error: Exception) -> None:
     reader = await subscribed(endpoint)
-    endpoint.user_error = OSError("connection refused")
+    endpoint.user_error = error
     endpoint.bus.publish("user.grants_changed", CHANGED)
     answer = await reader.receive()
     assert (answer.kind, answer.reason) == (14, 0x89)
+
+
+async def test_the_last_value_of_a_device_that_is_given_away_meanwhile_is_kept_back(endpoint: Endpoint) -> None:
+    endpoint.directory.lasts = {(7, "telemetry"): b'{"last":7}', (8, "telemetry"): b'{"last":8}'}
+    visible = endpoint.directory.visible
+
+    async def without_the_other(user: UserPrincipal, name: str | None, scope: str) -> list[DeviceIdentity]:
+        return [one for one in await visible(user, name, scope) if one.device_id != 8]
+
+    async def give_away() -> None:
+        endpoint.directory.before_last = None
+        endpoint.directory.visible = without_the_other  # type: ignore[method-assign]
+        endpoint.directory.lasts[8, "telemetry"] = b'{"secret":1}'
+        endpoint.bus.publish("device.updated", {"device_id": 8, "organization_id": 99})
+
+    endpoint.directory.before_last = give_away
+    reader = await endpoint.user(5)
+    await reader.send(wire.subscribe("devices/+/telemetry", version=5))
+    assert (await reader.receive()).kind == 9
+    assert (await reader.receive()).message(5)[1] == b'{"last":7}'
+    await reader.send(wire.PING)
+    assert (await reader.receive()).kind == 13
 
 
 async def test_a_device_that_cannot_be_looked_up_connects_again(endpoint: Endpoint) -> None:

@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from dataclasses import replace
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.accounts import find_user_by_identifier
@@ -20,7 +19,7 @@ from roost.access.authentication import grants_of
 from roost.access.principals import UserPrincipal
 from roost.core import logging as logs
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 
 _log = logging.getLogger(__name__)
@@ -131,7 +130,7 @@ class AuditJournal:
     async def _flush_or_say(self) -> bool:
         try:
             await self.flush()
-        except (DBAPIError, OSError, TimeoutError, RoostError) as error:
+        except (*AWAY, RoostError) as error:
             _log.warning("The audit log cannot be written at the moment: %s", error)
             return False
         return True

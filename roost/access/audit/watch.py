@@ -7,14 +7,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 import roost
 from roost.access.audit import anchor as anchors
 from roost.access.audit.anchor import Anchor
 from roost.access.audit.log import SYSTEM, Deed, record
 from roost.access.audit.verification import anchor_findings, read_end
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 
 _log = logging.getLogger(__name__)
@@ -79,5 +77,5 @@ class AuditWatch:
                 pass
             try:
                 await self.look()
-            except (DBAPIError, OSError, TimeoutError, RoostError) as error:
+            except (*AWAY, RoostError) as error:
                 _log.warning("The audit log could not be looked at: %s", error)

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roost.access.authentication import API_TOKEN_PREFIX, grants_of
@@ -22,7 +21,7 @@ from roost.core import logging as logs
 from roost.core import outbox
 from roost.core.bus import Bus
 from roost.core.clock import Clock, from_ms, to_ms
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import Conflict, Forbidden, NotFound, RoostError
 from roost.core.ids import new_token, token_digest
 
@@ -35,7 +34,7 @@ _REMEMBER_S = 10.0
 _REMEMBERED = 10_000
 _NOTE_USE_EVERY_S = 15.0
 # What a database that is away says.
-_AWAY = (DBAPIError, OSError, TimeoutError, RoostError)
+_AWAY = (*AWAY, RoostError)
 
 
 @dataclass(frozen=True, slots=True)

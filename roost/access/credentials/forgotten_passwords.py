@@ -4,15 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError
-
 from roost.access.accounts import find_user_by_identifier
 from roost.access.audit.log import ANONYMOUS, Deed, record
 from roost.access.credentials.password_resets import LIFETIME, PasswordResets, ResetLink
 from roost.access.models import User
 from roost.access.names import unique_key
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError, TooMany
 from roost.core.mail import Mailer
 from roost.core.rates import RateLimiter
@@ -66,7 +64,7 @@ class ForgottenPasswords:
     async def _mail(self, email: str, link_to: Callable[[str], str]) -> None:
         try:
             issued = await self._issue(email)
-        except (DBAPIError, OSError, TimeoutError, RoostError) as error:
+        except (*AWAY, RoostError) as error:
             _log.warning("A reset link could not be made: %s", error)
             return
         if issued is not None:

@@ -10,10 +10,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 from roost.devices.models import Device
 from roost.telemetry.log import LogUnavailable
@@ -126,7 +125,7 @@ class Horizons:
                 some = missing[start : start + DEVICES_AT_ONCE]
                 try:
                     asked = dict.fromkeys(some, NOTHING) | await self._ask(some)
-                except (DBAPIError, RoostError, OSError, TimeoutError) as error:
+                except (*AWAY, RoostError) as error:
                     raise LogUnavailable(f"Where older telemetry is cannot be looked up: {error}") from error
                 self._known |= {device_id: (now, known) for device_id, known in asked.items()}
                 found |= asked
@@ -139,7 +138,7 @@ class Horizons:
         try:
             async with self._database.read() as session:
                 return await session.scalar(query) is not None
-        except (DBAPIError, RoostError, OSError, TimeoutError) as error:
+        except (*AWAY, RoostError) as error:
             raise LogUnavailable(f"Where older telemetry is cannot be looked up: {error}") from error
 
     async def _ask(self, device_ids: Sequence[int]) -> dict[int, Known]:

@@ -5,10 +5,9 @@ import logging
 import sys
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 from roost.core.processes import run_process
 from roost.core.settings import Settings
@@ -65,7 +64,7 @@ class Keeper:
                 deleted = await self.keep()
                 if deleted:
                     logger.info("retention: %d messages were too old and are deleted", deleted)
-            except (LogUnavailable, RoostError, DBAPIError, OSError) as error:
+            except (*AWAY, LogUnavailable, RoostError) as error:
                 logger.warning("what is too old could not be deleted, which is tried again in 6 h: %s", error)
             await asyncio.sleep(EVERY_S)
 

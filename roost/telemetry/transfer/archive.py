@@ -11,11 +11,10 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import apsw
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.blobs import Blobs, BlobsUnavailable
 from roost.core.clock import Clock, rfc3339
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 from roost.core.settings import Settings
 from roost.core.tasks import end
@@ -177,7 +176,7 @@ class Archive:
                 await self.write_due()
             except AnotherWrites:
                 pass  # a worker beside this one
-            except (LogUnavailable, BlobsUnavailable, DBAPIError, RoostError, OSError) as error:
+            except (*AWAY, LogUnavailable, BlobsUnavailable, RoostError) as error:
                 logger.warning("the archive is not written, and tried again in an hour: %s", error)
             except Exception:
                 logger.exception("the archive could not be written")

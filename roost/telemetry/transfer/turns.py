@@ -10,10 +10,9 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
 from roost.core.clock import Clock
-from roost.core.database import Database
+from roost.core.database import AWAY, Database
 from roost.core.errors import RoostError
 from roost.core.tasks import end
 from roost.telemetry.transfer.models import THE_ONE, ArchiveState
@@ -68,7 +67,7 @@ class Turn:
             await asyncio.sleep(RENEW_S)
             try:
                 await self.keep()
-            except (AnotherWrites, RoostError, DBAPIError, OSError) as error:
+            except (*AWAY, AnotherWrites, RoostError) as error:
                 logger.warning("the turn to write the archive could not be kept: %s", error)
 
 
