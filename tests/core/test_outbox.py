@@ -1,8 +1,10 @@
 """Events are told after their commit, once, in every process."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from roost.core import outbox
 from roost.core.bus import Bus
@@ -64,3 +66,23 @@ async def _tell_and_fail(process: Process) -> None:
     async with process.database.write() as session:
         outbox.add(session, "thing.made", {"number": 1})
         raise Conflict("No.")
+
+
+async def test_a_database_without_a_connection_to_spare_is_asked_again(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Process(settings), Process(settings)
+    await first.outbox.start()
+    refused = asyncio.Event()
+
+    def full() -> None:
+        refused.set()
+        raise PoolTimeout("QueuePool limit of size 4 overflow 4 reached, connection timed out, timeout 10.00")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(first.database, "read", full)
+        await refused.wait()
+    await second.tell(1)
+    await until(lambda: first.heard == [1])
+    for process in (first, second):
+        await process.close()
