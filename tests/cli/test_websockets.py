@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 from websockets.protocol import State
 
+from roost.cli import websockets
 from roost.cli.websockets import WebSockets
 from tests.waiting import until
 
@@ -109,4 +110,15 @@ async def test_a_client_that_is_leaving_does_not_keep_the_hub_from_ending(conver
     await until(lambda: conversation.hub.conn.state is State.CLOSING)
     assert conversation.hub.transport.get_write_buffer_size() > 0
     conversation.hub.shutdown()
+    await until(lambda: not conversation.served.connections)
+
+
+async def test_a_client_that_takes_no_goodbye_is_cut_off(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "_FAREWELL_S", 0.05)
+    await asyncio.get_running_loop().sock_sendall(conversation.client, _PING * 200)
+    await until(lambda: conversation.hub.transport.get_write_buffer_size() > 0)
+    conversation.hub.keepalive_timeout()
+    assert conversation.served.connections
     await until(lambda: not conversation.served.connections)
