@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
+import hypothesis
 import pytest
 
 # Before anything that hashes passwords, or whose lines are counted.
@@ -20,6 +21,12 @@ from tests.roost_server import RoostServer
 
 DatabaseKind = Literal["sqlite", "postgresql"]
 FreshServer = Callable[..., RoostServer]
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _LONG = ("tests/hostile/test_schemathesis.py", "tests/web/", "tests/telemetry/retention/", "tests/migrations/")
 
