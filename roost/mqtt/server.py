@@ -258,7 +258,7 @@ class MqttServer:
         if subject == "device.status_changed":
             self._subscriptions.deliver_status(message)
         elif subject == "device.updated":
-            self._subscriptions.changed(message["device_id"])
+            self._subscriptions.device_changed(message["device_id"])
             if self.registry.of_device(message["device_id"]):
                 self.run(self._refresh(message["device_id"]))
         elif subject in _REVOKED:

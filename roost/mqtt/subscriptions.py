@@ -31,7 +31,7 @@ TELEMETRY_SCOPE = "telemetry:read"
 class Subscription:
     """One filter of one user. `device_id` None means every device within reach."""
 
-    __slots__ = ("changed", "device_id", "leaves", "name", "newer", "session")
+    __slots__ = ("changed_devices", "device_id", "leaves", "name", "newer", "session")
 
     def __init__(self, session: Session, wanted: LiveFilter, device_id: int | None) -> None:
         self.session = session
@@ -42,7 +42,7 @@ class Subscription:
         # While last values are being looked up: topics on which something newer went out meanwhile.
         self.newer: set[tuple[int, str]] | None = None
         # And devices that were changed meanwhile: they may have gone to where the user has no business.
-        self.changed: set[int] = set()
+        self.changed_devices: set[int] = set()
 
 
 class Subscriptions:
@@ -109,11 +109,11 @@ class Subscriptions:
                 "a slow subscriber missed messages", extra={"client_id": session.client_id, "missed": session.dropped}
             )
 
-    def changed(self, device_id: int) -> None:
+    def device_changed(self, device_id: int) -> None:
         """This device was renamed, moved or given away."""
         for subscription in self._listeners(device_id):
             if subscription.newer is not None:
-                subscription.changed.add(device_id)
+                subscription.changed_devices.add(device_id)
 
     def release(self, session: Session) -> None:
         """The user's grants have been looked at: what was withheld goes out as far as they still reach."""
@@ -211,7 +211,7 @@ class Subscriptions:
                         self._write(session, codec.encode_publish(session.version, topic, payload, retain=True))
         finally:
             subscription.newer = None
-            subscription.changed.clear()
+            subscription.changed_devices.clear()
 
     async def _may_go(self, subscription: Subscription, device: DeviceIdentity, leaf: str) -> bool:
         """Whether a last value of this device may be sent; comes back when it can be, or has no business there.
@@ -224,9 +224,9 @@ class Subscriptions:
                 await asyncio.sleep(_DRAIN_POLL_S)
             if session.stopped & ENDED or not _reaches(session, device, leaf):
                 return False
-            if device.device_id not in subscription.changed:
+            if device.device_id not in subscription.changed_devices:
                 return True
-            subscription.changed.discard(device.device_id)
+            subscription.changed_devices.discard(device.device_id)
             if not await self._visible(session, str(device.device_id), leaf):
                 return False
 

@@ -14,9 +14,9 @@ SUBPROTOCOL = "mqtt"
 _HIGH_WATER_BYTES = 64 * 1024
 _UNSUPPORTED_DATA = 1003
 _RESTARTING = 1012
-# What a send may meet when the client is quicker to leave.
-# A client that takes nothing does not take this either.
+# A client that takes nothing does not take the goodbye either.
 _FAREWELL_S = 5.0
+# What a send may meet when the client is quicker to leave.
 _GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
