@@ -1,5 +1,6 @@
 """What every test may ask for: a real server on a real database, people and devices in it."""
 
+import gc
 import shutil
 import signal
 import uuid
@@ -40,6 +41,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first, so that no worker ends with it while the others have nothing left."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: nobody has to look for cycles in it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class UserClient(httpx2.Client):

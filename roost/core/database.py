@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
 from sqlalchemy import BigInteger, DateTime, Dialect, Executable, Integer, MetaData, Row, event
 from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -41,6 +42,8 @@ _BEFORE_COMMIT = "roost_before_commit"
 _BUSY_TIMEOUT_S = 10
 _POSTGRES_CONNECT_TIMEOUT_S = 5
 _POSTGRES_STATEMENT_TIMEOUT = "60s"
+_IDLE_SINCE = "roost_idle_since"
+_ASK_AFTER_IDLE_S = 30
 
 
 class Base(DeclarativeBase):
@@ -114,6 +117,9 @@ class Database:
         options: dict[str, Any] = {"expire_on_commit": False, "info": self.session_info}
         self._readers = async_sessionmaker(self.engine, **options)
         self._writers = async_sessionmaker(self.engine.execution_options(**{_WRITE: True}), **options)
+        # One statement needs no transaction around it; SQLite's costs nothing, and a pooler wants one.
+        alone = self.dialect == "postgresql" and not settings.database_pooler
+        self._askers = self.engine.execution_options(isolation_level="AUTOCOMMIT") if alone else self.engine
         self._write_turn = asyncio.Lock()
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
 
@@ -130,7 +136,7 @@ class Database:
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """What one statement finds. It costs half of what a session does for it: for what every request asks."""
-        async with self.engine.connect() as connection:
+        async with self._askers.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
 
     @asynccontextmanager
@@ -222,11 +228,11 @@ def _postgres_engine(url: URL, settings: Settings) -> AsyncEngine:
         pool_size=4,
         max_overflow=6,
         pool_timeout=_BUSY_TIMEOUT_S,
-        pool_pre_ping=True,
         connect_args=connect_args,
     )
     if settings.database_pooler:
         pooler.begin_with_a_transaction(engine)
+    _notice_lost_connections(engine)
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def connect(dialect: Dialect, _record: object, arguments: Any, options: Any) -> Any:
@@ -248,6 +254,29 @@ def _postgres_engine(url: URL, settings: Settings) -> AsyncEngine:
         return ConnectionError(str(error))
 
     return engine
+
+
+def _notice_lost_connections(engine: AsyncEngine) -> None:
+    """Replace connections that ended while nobody used them, so that no request fails for it.
+
+    A server that ends or is killed closes its sockets, which is seen without a word. Only what has been idle for a
+    while is asked, as a network may have forgotten it: the question costs as much as all that a short request asks.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def left_idle(_connection: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def still_there(connection: Any, record: Any, _proxy: object) -> None:
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+        if monotonic() - record.info.get(_IDLE_SINCE, monotonic()) < _ASK_AFTER_IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:
+            raise InvalidatePoolError from error
 
 
 async def _read_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:

@@ -44,6 +44,7 @@ async def test_whoever_cancels_it_ends_it_and_nothing_stays_open(tmp_path: Path)
     fifo = tmp_path / "started"
     os.mkfifo(fifo)
     program = f"import os, time; open({str(fifo)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    gc.collect()  # what earlier tests left open would close itself in between
     before = _open_files()
     work = asyncio.create_task(run_process((sys.executable, "-c", program)))
     process = int(await asyncio.to_thread(fifo.read_text))

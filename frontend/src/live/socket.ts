@@ -45,7 +45,12 @@ export class LiveSocket<Frame extends { type: string }> {
     for (const end of this.endings) end()
     clearTimeout(this.timer)
     clearInterval(this.pinger)
-    this.socket?.close(1000)
+    const { socket } = this
+    if (!socket) return
+    socket.onmessage = null
+    // Closed while it opens, the browser would write an error into the console.
+    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(1000)
+    else socket.close(1000)
   }
 
   private async connect(): Promise<void> {
