@@ -3,39 +3,20 @@
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from roost.core.bus import Bus
-from roost.core.clock import Clock, from_ms
+from roost.core.clock import Clock
 from roost.core.database import Database
 from roost.devices.messages import ENDING_EVENTS, STATUS_CHANGED
-from roost.devices.models import Device
-from roost.devices.presence_record import (
-    OFFLINE,
-    ONLINE,
-    Cause,
-    Change,
-    News,
-    Recorded,
-    State,
-    compare,
-    find_present,
-    find_recorded,
-    write_changes,
-    write_seen,
-)
+from roost.devices.presence_memory import PresenceMemory
+from roost.devices.presence_record import State, find_present, find_recorded, write_changes, write_seen
 
 if TYPE_CHECKING:
     from roost.devices.elsewhere import ConnectedElsewhere
-
-NEVER_HEARD = "It has never been heard."
-LONGEST_REASON = 200
 
 _FLUSH_INTERVAL_S = 15.0
 # Changes that come together are written together; nobody sees a fiftieth of a second.
@@ -47,22 +28,7 @@ _CHUNK = 500
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceView:
-    """A device's presence as others see it.
-
-    `reason` is a sentence: what the hub goes by when it says online, and what went wrong when it says offline.
-    """
-
-    status: str
-    last_seen_at: datetime | None
-    since: datetime | None
-    reason: str | None
-    transports: tuple[str, ...] = ()
-    cause: Cause | None = None
-
-
-class Presence:
+class Presence(PresenceMemory):
     """Presence lives in memory and is written down when it changes; `last_seen_at` follows every 15 s.
 
     Only devices that are there have a state here; the table knows the rest. With several processes on one database,
@@ -71,15 +37,8 @@ class Presence:
     """
 
     def __init__(self, database: Database, clock: Clock, bus: Bus, *, offline_after_s: float) -> None:
+        super().__init__(clock, offline_after_s=offline_after_s)
         self._database = database
-        self._clock = clock
-        self._offline_after_s = offline_after_s
-        self._offline_after_ms = int(offline_after_s * 1000)
-        self._seen: dict[int, int] = {}
-        self._present: dict[int, State] = {}
-        # Devices that left, and when: what they sent before and is stored only now does not bring them back.
-        self._left: dict[int, State] = {}
-        self._changed: set[int] = set()
         self._elsewhere: ConnectedElsewhere | None = None
         self._wake = asyncio.Event()
         # One of the tasks behind is at the database.
@@ -89,106 +48,9 @@ class Presence:
         self._tasks: list[asyncio.Task[None]] = []
         self._unsubscribe: Callable[[], None] = bus.subscribe("device.", self._on_event)
 
-    # What the transports say.
-
-    def seen(self, device_id: int, at_ms: int) -> None:
-        """The device was heard. On the path of every message: two dictionary operations while it is there."""
-        self._seen[device_id] = at_ms
-        if device_id not in self._present:
-            self._appear(device_id, at_ms)
-
-    def connected(self, device_id: int, transport: str) -> None:
-        """A connection of the device stands; it counts as there until the last one ends."""
-        now_ms = self._clock.now_ms()
-        self._left.pop(device_id, None)
-        self.seen(device_id, now_ms)
-        state = self._present[device_id]
-        state.connections[transport] = state.connections.get(transport, 0) + 1
-        # The same object for all of them: there may be a hundred thousand.
-        state.reason = sys.intern(f"Connected over {_spoken(transport)}.")
-
-    def disconnected(self, device_id: int, reason: str, transport: str = "mqtt", *, cause: Cause = "lost") -> None:
-        """A connection ended; `reason` is a sentence for the device's owner."""
-        state = self._present.get(device_id)
-        if state is None:
-            return
-        left = state.connections.get(transport, 0) - 1
-        if left > 0:
-            state.connections[transport] = left
-        else:
-            state.connections.pop(transport, None)
-        if not state.connections:
-            self._leave(device_id, reason, cause)
-
-    def reported(self, device_id: int, status: str, detail: str | None) -> None:
-        """The device says itself how it is: `online`, `offline` before it sleeps, `updating`, `error` and so on."""
-        now_ms = self._clock.now_ms()
-        reason = (detail or f"The device reported {status}.")[:LONGEST_REASON]
-        if status == OFFLINE:
-            self.seen(device_id, now_ms)
-            self._leave(device_id, reason, "reported")
-            return
-        self._left.pop(device_id, None)
-        self.seen(device_id, now_ms)
-        state = self._present[device_id]
-        if state.status != status:
-            state.since_ms = now_ms
-        elif state.reason == reason:
-            return
-        state.status, state.reason, state.told = status, reason, True
-        self._change(device_id)
-
-    def handed_over(self, device_id: int, transport: str) -> None:
-        """Its connection is another process's now, which speaks for it from here on."""
-        state = self._present.get(device_id)
-        if state is None:
-            return
-        left = state.connections.pop(transport, 0) - 1
-        if left > 0:
-            state.connections[transport] = left
-        elif not state.connections:
-            del self._present[device_id]
-
-    # What others ask.
-
     def share(self, elsewhere: "ConnectedElsewhere") -> None:
         """Be one of several processes: who holds a connection to another one is not silent."""
         self._elsewhere = elsewhere
-
-    def holds(self, device_id: int) -> bool:
-        """Whether a connection of the device stands here."""
-        state = self._present.get(device_id)
-        return state is not None and bool(state.connections)
-
-    def view(self, device_id: int) -> PresenceView:
-        """From memory alone: for a device that is not there, `offline` with what is still remembered."""
-        state = self._present.get(device_id)
-        if state is None:
-            state = self._left.get(device_id)
-        if state is None:
-            return PresenceView(OFFLINE, None, None, None)
-        last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
-        return PresenceView(
-            state.status,
-            from_ms(last_seen_ms),
-            from_ms(state.since_ms),
-            state.reason,
-            tuple(sorted(state.connections)),
-            state.cause,
-        )
-
-    def view_of(self, device: Device) -> PresenceView:
-        """The device's row, with what memory knows better."""
-        if device.id in self._present or device.id in self._left:
-            view = self.view(device.id)
-            if device.status == view.status and device.status_since is not None:
-                return replace(view, since=device.status_since)
-            return view
-        reason, cause = device.status_reason, device.status_cause
-        if device.last_seen_at is None and reason is None:
-            reason, cause = NEVER_HEARD, "never_heard"
-        since = device.status_since
-        return PresenceView(device.status, device.last_seen_at, since, reason, cause=cast("Cause | None", cause))
 
     async def settled(self) -> None:
         """Return when every change so far is in the database and published; at once when there is none.
@@ -243,41 +105,10 @@ class Presence:
         if subject == STATUS_CHANGED:
             self._compare(device_id, message["status"])
         elif subject in ENDING_EVENTS:
-            self._seen.pop(device_id, None)
-            self._present.pop(device_id, None)
-            self._left.pop(device_id, None)
-            self._changed.discard(device_id)
-
-    def _compare(self, device_id: int, status: str) -> None:
-        """Another process may have said something else about a device that this one hears."""
-        state = self._present.get(device_id)
-        if state is not None and state.status != status:
-            self._change(device_id)
-        elif state is None and status != OFFLINE and device_id not in self._changed:
-            self._left.pop(device_id, None)
-
-    def _appear(self, device_id: int, at_ms: int) -> None:
-        left = self._left.get(device_id)
-        if left is not None:
-            if at_ms <= left.since_ms:
-                return
-            del self._left[device_id]
-        self._present[device_id] = State(ONLINE, at_ms, "It is sending.", at_ms)
-        self._change(device_id)
-
-    def _leave(self, device_id: int, reason: str, cause: Cause) -> None:
-        state = self._present.pop(device_id, None)
-        if state is None:
-            return
-        state.last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0))
-        state.status, state.reason, state.since_ms = OFFLINE, reason[:LONGEST_REASON], self._clock.now_ms()
-        state.cause, state.told = cause, False
-        state.connections.clear()
-        self._left[device_id] = state
-        self._change(device_id)
+            self._forget(device_id)
 
     def _change(self, device_id: int) -> None:
-        self._changed.add(device_id)
+        super()._change(device_id)
         self._wake.set()
 
     async def _write_changes(self) -> None:
@@ -322,25 +153,6 @@ class Presence:
             self._present.pop(device_id, None)
             self._left.pop(device_id, None)
 
-    def _change_of(self, recorded: Recorded) -> Change | None:
-        device_id = recorded.device_id
-        state = self._present.get(device_id) or self._left.get(device_id)
-        if state is None:
-            return None
-        news = compare(state, recorded, self._clock.now_ms() - self._offline_after_ms)
-        stands = state.status == recorded.status != OFFLINE
-        if (stands or news is News.ADOPT) and recorded.since_ms is not None:
-            state.since_ms = recorded.since_ms
-        if news is News.ADOPT:
-            self._left.pop(device_id, None)
-            self._present[device_id] = state
-            state.status, state.reason, state.cause = recorded.status, recorded.reason, recorded.cause
-            state.last_seen_ms = max(state.last_seen_ms, recorded.last_seen_ms)
-        if news is not News.WRITE:
-            return None
-        last_seen_ms = max(state.last_seen_ms, self._seen.get(device_id, 0), recorded.last_seen_ms)
-        return Change(recorded, state.status, state.since_ms, state.reason, state.cause, last_seen_ms)
-
     async def _watch(self) -> None:
         """Every few seconds: who fell silent; every 15: when each was last seen."""
         flush_at = self._clock.monotonic() + _FLUSH_INTERVAL_S
@@ -378,23 +190,6 @@ class Presence:
                 since_ms = one.last_seen_ms if one.since_ms is None else one.since_ms
                 self._present[one.device_id] = State(one.status, since_ms, one.reason, one.last_seen_ms)
 
-    def _silent(self, now_ms: int) -> list[int]:
-        silent_since_ms = now_ms - self._offline_after_ms
-        return [
-            device_id
-            for device_id, state in self._present.items()
-            if not state.connections
-            and max(state.last_seen_ms, state.judged_from_ms, self._seen.get(device_id, 0)) < silent_since_ms
-        ]
-
-    def _retire_silent(self, now_ms: int) -> None:
-        silent_since_ms = now_ms - self._offline_after_ms
-        for device_id in self._silent(now_ms):
-            self._leave(device_id, f"Nothing was heard from it for {self._offline_after_s:g} s.", "silent")
-        for device_id, state in list(self._left.items()):
-            if state.since_ms < silent_since_ms and device_id not in self._changed:
-                del self._left[device_id]
-
     async def _flush_seen(self) -> None:
         seen, self._seen = self._seen, {}
         for device_id, at_ms in seen.items():
@@ -421,7 +216,3 @@ def _settle(waiting: list[asyncio.Future[None]], error: Exception | None) -> Non
             future.set_result(None)
         else:
             future.set_exception(error)
-
-
-def _spoken(transport: str) -> str:
-    return {"mqtt": "MQTT", "http": "HTTP", "ws": "WebSocket"}.get(transport, transport)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from roost.devices.presence import PresenceView
+from roost.devices.presence_memory import PresenceView
 
 
 class LatestValue(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from roost.core.clock import to_ms
 from roost.devices.health.facts import Facts, LatestValue, TelemetryFacts
 from roost.devices.health.judgement import Check, judge, verdict
-from roost.devices.presence import PresenceView
+from roost.devices.presence_memory import PresenceView
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_MS = to_ms(NOW)
