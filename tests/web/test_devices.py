@@ -50,6 +50,17 @@ def test_devices_are_found_and_paged(visitor: Visitor, user: UserClient) -> None
     expect(page.get_by_test_id("why")).to_contain_text("never been heard")
 
 
+def test_whoever_leaves_a_page_before_it_is_live_reads_no_complaint(visitor: Visitor, user: UserClient) -> None:
+    device = register_device(user)
+    opened: list[str] = []
+    visitor.page.on("websocket", lambda socket: opened.append(socket.url))
+    for _ in range(10):
+        visitor.go(f"/devices/{device.id}")
+        visitor.go("/account")
+    # The console, which must stay silent, is looked at in the end, as with every visitor.
+    assert any("live-data" in url for url in opened)
+
+
 @pytest.mark.parametrize("tool", ["curl", "mosquitto_pub", "Python"])
 @pytest.mark.parametrize("way", ["Pair by a code", "Get a token now"])
 def test_what_is_pasted_makes_a_device_live(visitor: Visitor, way: str, tool: str) -> None:
