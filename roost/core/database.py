@@ -44,6 +44,7 @@ _POSTGRES_CONNECT_TIMEOUT_S = 5
 _POSTGRES_STATEMENT_TIMEOUT = "60s"
 _IDLE_SINCE = "roost_idle_since"
 _ASK_AFTER_IDLE_S = 30
+_ANSWER_PATIENCE_S = 5
 
 
 class Base(DeclarativeBase):
@@ -260,7 +261,7 @@ def _notice_lost_connections(engine: AsyncEngine) -> None:
     """Replace connections that ended while nobody used them, so that no request fails for it.
 
     A server that ends or is killed closes its sockets, which is seen without a word. Only what has been idle for a
-    while is asked, as a network may have forgotten it: the question costs as much as all that a short request asks.
+    while is asked, as a network may have forgotten it and swallow every word: the driver would wait for minutes.
     """
 
     @event.listens_for(engine.sync_engine, "checkin")
@@ -274,7 +275,7 @@ def _notice_lost_connections(engine: AsyncEngine) -> None:
         if monotonic() - record.info.get(_IDLE_SINCE, monotonic()) < _ASK_AFTER_IDLE_S:
             return
         try:
-            engine.dialect.do_ping(connection)
+            connection.run_async(lambda driver: driver.execute(";", timeout=_ANSWER_PATIENCE_S))
         except Exception as error:
             raise InvalidatePoolError from error
 

@@ -61,15 +61,7 @@ class PresenceMemory:
 
     def disconnected(self, device_id: int, reason: str, transport: str = "mqtt", *, cause: Cause = "lost") -> None:
         """A connection ended; `reason` is a sentence for the device's owner."""
-        state = self._present.get(device_id)
-        if state is None:
-            return
-        left = state.connections.get(transport, 0) - 1
-        if left > 0:
-            state.connections[transport] = left
-        else:
-            state.connections.pop(transport, None)
-        if not state.connections:
+        if self._was_last_connection(device_id, transport):
             self._leave(device_id, reason, cause)
 
     def reported(self, device_id: int, status: str, detail: str | None) -> None:
@@ -92,13 +84,7 @@ class PresenceMemory:
 
     def handed_over(self, device_id: int, transport: str) -> None:
         """Its connection is another process's now, which speaks for it from here on."""
-        state = self._present.get(device_id)
-        if state is None:
-            return
-        left = state.connections.pop(transport, 0) - 1
-        if left > 0:
-            state.connections[transport] = left
-        elif not state.connections:
+        if self._was_last_connection(device_id, transport):
             del self._present[device_id]
 
     # What others ask.
@@ -139,6 +125,16 @@ class PresenceMemory:
         return PresenceView(device.status, device.last_seen_at, since, reason, cause=cast("Cause | None", cause))
 
     # What follows.
+
+    def _was_last_connection(self, device_id: int, transport: str) -> bool:
+        """Take one connection off; whether the device is there and has none now."""
+        state = self._present.get(device_id)
+        if state is None:
+            return False
+        left = state.connections.pop(transport, 0) - 1
+        if left > 0:
+            state.connections[transport] = left
+        return not state.connections
 
     def _appear(self, device_id: int, at_ms: int) -> None:
         left = self._left.get(device_id)

@@ -24,6 +24,7 @@ class Network:
     def __init__(self, database_url: str) -> None:
         self._server = urlsplit(database_url)
         self._forgotten: set[asyncio.StreamWriter] = set()
+        self._refuses = True
         self._known: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.said = 0
@@ -34,9 +35,10 @@ class Network:
         port = self._listener.sockets[0].getsockname()[1]
         return urlunsplit(self._server._replace(netloc=f"{self._server.username}@127.0.0.1:{port}"))
 
-    def forget(self) -> None:
-        """As a router does with what was silent for long: neither side is told, and the next word is refused."""
+    def forget(self, *, refuses: bool) -> None:
+        """As a router does with what was silent for long: neither side is told, and what comes is refused or lost."""
         self._forgotten |= self._known
+        self._refuses = refuses
 
     async def stop(self) -> None:
         self._listener.close()
@@ -51,6 +53,8 @@ class Network:
         self._tasks.add(back)
         while word := await reader.read(65536):
             if writer in self._forgotten:
+                if not self._refuses:
+                    continue
                 writer.transport.abort()
                 break
             self.said += 1
@@ -105,12 +109,15 @@ async def test_what_was_ended_while_nobody_used_it_is_replaced(postgres: Postgre
     assert await _ask(database) not in {0, ended}
 
 
+@pytest.mark.parametrize("refuses", [True, False], ids=["refused", "swallowed"])
 async def test_what_the_network_forgot_is_replaced(
-    network: Network, database: Database, monkeypatch: pytest.MonkeyPatch
+    network: Network, database: Database, monkeypatch: pytest.MonkeyPatch, refuses: bool
 ) -> None:
+    monkeypatch.setattr(database_module, "_ANSWER_PATIENCE_S", 0.2)
     clock = StoppedClock()
     monkeypatch.setattr(database_module, "monotonic", clock.monotonic)
     before = await _ask(database)
-    network.forget()
+    network.forget(refuses=refuses)
     clock.advance(31)
-    assert await _ask(database) not in {0, before}
+    async with asyncio.timeout(10):
+        assert await _ask(database) not in {0, before}
