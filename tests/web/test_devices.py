@@ -8,7 +8,7 @@ import uuid
 
 import httpx2
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.conftest import UserClient, register_device
 from tests.roost_server import RoostServer
@@ -48,6 +48,25 @@ def test_devices_are_found_and_paged(visitor: Visitor, user: UserClient) -> None
     expect(page.get_by_role("heading", name=re.compile("^node-31"))).to_be_visible()
     expect(page.get_by_text("Nothing heard yet")).to_be_visible()
     expect(page.get_by_test_id("why")).to_contain_text("never been heard")
+
+
+def test_enter_opens_no_device_that_the_words_do_not_name(visitor: Visitor, user: UserClient) -> None:
+    register_device(user, uid=f"lamp-{uuid.uuid4().hex[:8]}")
+    page, held = visitor.page, list[Route]()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("option").filter(has_text="lamp-")).to_be_visible()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/devices\?.*q=add"), hold)
+    page.get_by_role("combobox", name="Search and commands").fill("add a")
+    expect(page.get_by_role("option", name="Add a device")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Add a device")).to_be_visible()
+    assert held, "The search was answered, so nothing was held back."
+    for route in held:
+        route.continue_()
 
 
 def test_whoever_leaves_a_page_before_it_is_live_reads_no_complaint(visitor: Visitor, user: UserClient) -> None:
