@@ -40,16 +40,22 @@ INSERT INTO telemetry.stream_writer VALUES ($1, now()) ON CONFLICT (name) DO UPD
 """
 _ALIVE = "SELECT count(*) FROM telemetry.stream_writer WHERE seen_at > now() - make_interval(secs => $1)"
 _FORGET = "DELETE FROM telemetry.stream_writer WHERE name = $1 OR seen_at < now() - interval '1 hour'"
+# Locked in the order in which storing locks them, or each would wait for a row of the other.
 _RENEW = """
 UPDATE telemetry.stream_position SET leased_until = now() + make_interval(secs => $2)
-WHERE owner = $1 RETURNING partition
+WHERE partition IN (SELECT partition FROM telemetry.stream_position WHERE owner = $1 ORDER BY partition FOR UPDATE)
+RETURNING partition
 """
 _CLAIM = """
 UPDATE telemetry.stream_position SET owner = $1, leased_until = now() + make_interval(secs => $2)
 WHERE partition IN (SELECT partition FROM telemetry.stream_position WHERE owner IS NULL OR leased_until < now()
     ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED)
 """
-_RELEASE = "UPDATE telemetry.stream_position SET owner = NULL WHERE owner = $1 AND partition = ANY($2::int[])"
+_RELEASE = """
+UPDATE telemetry.stream_position SET owner = NULL
+WHERE partition IN (SELECT partition FROM telemetry.stream_position WHERE owner = $1 AND partition = ANY($2::int[])
+    ORDER BY partition FOR UPDATE)
+"""
 _OWNED = "SELECT partition, sequence, stored_ns, batch_id FROM telemetry.stream_position WHERE owner = $1"
 _ADVANCE = """
 UPDATE telemetry.stream_position SET sequence = $3, stored_ns = $4, batch_id = $5
