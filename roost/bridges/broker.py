@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import math
+import socket
 import ssl
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,8 +104,15 @@ class Broker(aiomqtt.Client):
                     self._disconnected.set_exception(error)
 
         def watch() -> None:
-            if sock.fileno() >= 0 and client.want_write():
+            if sock.fileno() < 0 or not client.want_write():
+                return
+            try:
                 self._loop.add_writer(sock.fileno(), write)
+            except RuntimeError:
+                # The connection has failed, which uvloop knows before the library below, which finds out by writing.
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                write()
 
         self._loop.call_soon_threadsafe(watch)
 

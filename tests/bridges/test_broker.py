@@ -11,6 +11,7 @@ import pytest
 
 from roost.bridges import broker
 from roost.bridges.config import BridgeConfig
+from roost.core.tasks import end
 
 _ACCEPTED = b"\x20\x02\x00\x00"
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
@@ -66,4 +67,38 @@ async def test_a_socket_that_was_reset_is_not_watched_any_more(
     async with server:
         port = server.sockets[0].getsockname()[1]
         await asyncio.gather(*(connect_and_speak(port) for _ in range(4)))
+    assert complaints == []
+
+
+async def test_a_connection_that_the_loop_has_given_up_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uvloop does when the connection fails, before the library closes its socket."""
+    loop, left = asyncio.get_running_loop(), asyncio.Event()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(_ACCEPTED)
+        while await reader.read(100_000):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    def give_up(*_: Any) -> None:
+        raise RuntimeError("the handler is closed")
+
+    async def speak_and_listen(port: int) -> None:
+        async with broker.Broker(_config(port), None, None) as connection:
+            monkeypatch.setattr(loop, "add_writer", give_up)
+            speaking = asyncio.create_task(connection.publish("barn", bytes(20_000_000), qos=0))
+            try:
+                await anext(connection.messages)
+            finally:
+                await end(speaking)
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        with pytest.raises(broker.BrokerError):
+            await asyncio.wait_for(speak_and_listen(server.sockets[0].getsockname()[1]), 5)
+        await asyncio.wait_for(left.wait(), 5)
     assert complaints == []
