@@ -69,6 +69,27 @@ def test_enter_opens_no_device_that_the_words_do_not_name(visitor: Visitor, user
         route.continue_()
 
 
+def test_a_late_answer_leaves_what_is_highlighted(visitor: Visitor, user: UserClient) -> None:
+    register_device(user, name="Trends recorder")
+    page, held = visitor.page, list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    # Not even those that are shown before anything is typed.
+    page.route(re.compile(r"/devices\?.*limit=8"), hold)
+    page.keyboard.press("Control+k")
+    with page.expect_request(re.compile("q=trend")):
+        page.get_by_role("combobox", name="Search and commands").fill("trend")
+    chosen = page.get_by_role("option", selected=True)
+    expect(chosen).to_have_text("Trends")
+    held[-1].continue_()
+    expect(page.get_by_role("option", name="Trends recorder")).to_be_visible()
+    expect(chosen).to_have_text("Trends")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/trends"))
+
+
 def test_whoever_leaves_a_page_before_it_is_live_reads_no_complaint(visitor: Visitor, user: UserClient) -> None:
     device = register_device(user)
     opened: list[str] = []
@@ -131,7 +152,7 @@ def test_a_device_is_renamed_tagged_locked_out_and_deleted(
 ) -> None:
     device = register_device(user)
     page = visitor.page
-    visitor.goto(f"/devices/{device.id}/settings")
+    visitor.go(f"/devices/{device.id}/settings")
     page.get_by_label("Name", exact=True).fill("Cellar")
     page.get_by_label("Tags").fill("cold, dark,")
     page.get_by_role("button", name="Save").click()
@@ -171,7 +192,7 @@ def test_events_and_logs_are_shown(visitor: Visitor, user: UserClient, client: h
     line = {"level": "warning", "message": "The battery is nearly empty."}
     assert client.post(f"/devices/{device.id}/logs", json=line, headers=device.headers).is_success
     page = visitor.page
-    visitor.goto(f"/devices/{device.id}/events")
+    visitor.go(f"/devices/{device.id}/events")
     page.get_by_role("button", name=re.compile("^door_opened")).click()
     expect(page.locator("pre")).to_contain_text('"door": "north"')
     page.get_by_role("tab", name="Logs").click()
@@ -187,7 +208,7 @@ def test_ranges_and_series_are_chosen_and_kept_in_the_address(
     message = {"temp_c": 20.5, "humidity_percent": 51, "open": True}
     assert client.post("/telemetry", json={"payload": message}, headers=device.headers).status_code == 201
     page = visitor.page
-    visitor.goto(f"/devices/{device.id}")
+    visitor.go(f"/devices/{device.id}")
     _expect_legend(page, ["20.5 °C", "51 %"])
     for name in ("1 h", "24 h", "7 d", "30 d"):
         page.get_by_role("radio", name=name).click()
