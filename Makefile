@@ -100,13 +100,18 @@ db-status: .venv/.synced-run ## Show the database's revision, the newest one, an
 
 # --- checking --------------------------------------------------------------------------------------------------------
 
-.PHONY: lint
+.PHONY: lint lint-python lint-web
 lint: .venv/.synced-dev frontend/node_modules/.installed ## Formatting, lint, types, import walls, security, web app
+	@$(MAKE) --no-print-directory --jobs 2 lint-web lint-python
+
+lint-python:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml roost
+
+lint-web:
 	$(NPM) run --silent lint
 	$(NPM) run --silent typecheck
 
@@ -127,7 +132,7 @@ test: lint web test-tools ## Everything that must hold before a commit lands, ni
 
 .PHONY: soak
 soak: .venv/.synced-dev web test-tools ## The long fault and load runs; what they came to goes to benchmarks/results/soak.md
-	@$(BIN)/python -m pytest -p tests.soak_record -m soak $(SOAK)
+	@TMPDIR=$${TMPDIR:-/var/tmp} $(BIN)/python -m pytest -p tests.soak_record -m soak $(SOAK)
 
 .PHONY: test-api test-auth
 test-api: .venv/.synced-dev ## Check the system endpoints of a running server (ROOST_URL)

@@ -1,6 +1,7 @@
 """What every test may ask for: a real server on a real database, people and devices in it."""
 
 import gc
+import os
 import shutil
 import signal
 import uuid
@@ -15,10 +16,14 @@ import hypothesis
 import pytest
 
 # Before anything that hashes passwords, or whose lines are counted.
-import tests.every_process.sitecustomize  # noqa: F401
+from tests.every_process.sitecustomize import COUNT_LINES_IN
+from tests.file_room import use_memory
 from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
 from tests.roost_server import RoostServer
+from tests.warm_roost import counting_roost, warm_roost
+
+use_memory()
 
 DatabaseKind = Literal["sqlite", "postgresql"]
 FreshServer = Callable[..., RoostServer]
@@ -32,9 +37,15 @@ hypothesis.settings.load_profile("any machine")
 _LONG = ("tests/hostile/test_schemathesis.py", "tests/web/", "tests/telemetry/retention/", "tests/migrations/")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A test run that is told to end takes its servers with it, as one that is interrupted by hand does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until all is collected there is nothing to find, and each round would look at more.
+    gc.disable()
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        warm_roost.share()
+        if COUNT_LINES_IN in os.environ:
+            counting_roost.share()
 
 
 @pytest.hookimpl(trylast=True)
@@ -45,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end: nobody has to look for cycles in it again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

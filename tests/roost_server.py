@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.every_process.sitecustomize import COUNT_LINES_IN
 from tests.postgres_cluster import free_port
 from tests.waiting import wait_until
-from tests.warm_roost import EVERY_PROCESS, Child, warm_roost
+from tests.warm_roost import EVERY_PROCESS, Child, counting_roost, warm_roost
 
 ADMIN_EMAIL = "admin@example.org"
 ADMIN_PASSWORD = "Tall-Chimney-42"
@@ -119,8 +119,9 @@ class RoostServer:
     def launch(self) -> None:
         """Start the process without waiting for an answer."""
         with self.log_path.open("ab") as log:
-            if self._is_the_tests_own and COUNT_LINES_IN not in self._environment:
-                self._process = warm_roost.launch(
+            if self._is_the_tests_own:
+                warm = counting_roost if COUNT_LINES_IN in self._environment else warm_roost
+                self._process = warm.launch(
                     [self._command], cwd=self.folder, environment=self._environment, out=log.fileno(), err=log.fileno()
                 )
                 return
@@ -174,7 +175,9 @@ class RoostServer:
         """What the process has printed, from byte `start` on."""
         if not self.log_path.exists():
             return ""
-        return self.log_path.read_bytes()[start:].decode(errors="replace")
+        with self.log_path.open("rb") as log:
+            log.seek(start)
+            return log.read().decode(errors="replace")
 
     def log_size(self) -> int:
         """Bytes printed so far; hand it to `log_text` or `assert_no_complaints` later."""

@@ -8,7 +8,10 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-_POLL_INTERVAL_S = 0.01
+_SHORTEST_POLL_S = 0.01
+_LONGEST_POLL_S = 0.25
+# Who has waited for long asks less often: asking a hub a hundred times a second kept the machine from all else.
+_POLL_SHARE = 0.08
 
 
 @overload
@@ -21,28 +24,34 @@ async def until(condition: Callable[[], T], timeout_s: float = 5.0, *, what: str
 
 async def until(condition: Callable[[], Any], timeout_s: float = 5.0, *, what: str = "") -> Any:
     """Poll `condition` (sync or async) until it is true and return its value; AssertionError after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+    start = time.monotonic()
     while True:
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - start
+        if waited > timeout_s:
             raise AssertionError(_complaint(what, timeout_s, value))
-        await asyncio.sleep(_POLL_INTERVAL_S)
+        await asyncio.sleep(_pause(waited))
 
 
 def wait_until(condition: Callable[[], T], timeout_s: float = 5.0, *, what: str = "") -> T:
     """Like `until`, for tests that are not coroutines."""
-    deadline = time.monotonic() + timeout_s
+    start = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - start
+        if waited > timeout_s:
             raise AssertionError(_complaint(what, timeout_s, value))
-        time.sleep(_POLL_INTERVAL_S)
+        time.sleep(_pause(waited))
+
+
+def _pause(waited_s: float) -> float:
+    return min(max(_SHORTEST_POLL_S, waited_s * _POLL_SHARE), _LONGEST_POLL_S)
 
 
 def _complaint(what: str, timeout_s: float, value: object) -> str:

@@ -1,5 +1,7 @@
 """`roost` in a fork of an interpreter that has imported it already: real processes, without seconds of imports.
 
+All test processes share two of these interpreters, one of which counts the lines that its processes come through.
+
 Some of `tests/cli/test_run.py`, `tests/packaging` and whatever is measured start the command as a person does.
 """
 
@@ -10,6 +12,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,17 +34,18 @@ _IMPORTED = (
 )
 # Where the commands begin.
 _PROGRAMS = {"roost": "roost.cli", "alembic": "alembic.config"}
-_LONGEST_REQUEST_BYTES = 1 << 17
+_PIECE_BYTES = 1 << 16
 
 
 class Child:
     """A process made by the warm interpreter, with the part of `subprocess.Popen`'s face that tests look at."""
 
-    def __init__(self, pid: int, ending: socket.socket, arguments: Sequence[str]) -> None:
-        self.pid = pid
+    def __init__(self, told: socket.socket, arguments: Sequence[str]) -> None:
         self.args = list(arguments)
         self.returncode: int | None = None
-        self._ending = ending
+        self._told = told.makefile("r")
+        self._socket = told
+        self.pid = self._next_number()
 
     def poll(self) -> int | None:
         """The exit code, as `subprocess` counts it, or None while the process runs."""
@@ -53,12 +57,11 @@ class Child:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return the exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
         if self.returncode is None:
-            if not select.select([self._ending], [], [], timeout)[0]:
+            if not select.select([self._socket], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            said = self._ending.recv(16)
-            assert said, "The warm interpreter is gone; nobody knows how this process ended."
-            self.returncode = int(said)
-            self._ending.close()
+            self.returncode = self._next_number()
+            self._told.close()
+            self._socket.close()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -70,13 +73,28 @@ class Child:
         """`kill -9`."""
         self.send_signal(signal.SIGKILL)
 
+    def _next_number(self) -> int:
+        said = self._told.readline()
+        assert said, "The warm interpreter is gone; nobody knows how this process ended."
+        return int(said)
+
 
 class WarmRoost:
-    """One warm interpreter, started when the first process is asked of it."""
+    """One warm interpreter, started when the first process is asked of it, or before to be shared.
 
-    def __init__(self) -> None:
-        self._control: socket.socket | None = None
+    Every request is a connection: the command goes there with its output's files, back come its pid and its exit code.
+    """
+
+    def __init__(self, *, counted: bool = False) -> None:
+        self._counted = counted
+        self._variable = "WARM_ROOST_COUNTED" if counted else "WARM_ROOST"
+        self._folder: Path | None = None
+        self._lifeline: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    def share(self) -> None:
+        """Start it for this process and for those that it starts from now on."""
+        os.environ[self._variable] = str(self._address())
 
     def launch(
         self,
@@ -89,15 +107,14 @@ class WarmRoost:
         program: str = "roost",
     ) -> Child:
         """Run `<program> <arguments>` there, with its output going to these file descriptors."""
-        control = self._control or self._start()
-        ours, theirs = socket.socketpair()
         command = [program, *arguments]
         request = json.dumps({"command": command, "cwd": str(cwd), "environment": dict(environment)}).encode()
-        assert len(request) < _LONGEST_REQUEST_BYTES
-        with theirs:
-            socket.send_fds(control, [request], [out, err, theirs.fileno()])
-        pid = int(ours.recv(16))
-        return Child(pid, ours, command)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self._address()))
+        sent = socket.send_fds(connection, [request], [out, err])
+        connection.sendall(request[sent:])
+        connection.shutdown(socket.SHUT_WR)
+        return Child(connection, command)
 
     def run(
         self,
@@ -124,78 +141,95 @@ class WarmRoost:
             return subprocess.CompletedProcess(child.args, code, out.read().decode(), err.read().decode())
 
     def stop(self) -> None:
-        """End the interpreter; what it made goes on."""
-        if self._control is not None and self._process is not None:
-            self._control.close()
-            self._process.wait(timeout=10)
-            self._control = self._process = None
+        """End the interpreter, if this process has started it; what it made goes on."""
+        if self._lifeline is None or self._process is None or self._folder is None:
+            return
+        self._lifeline.close()
+        self._process.wait(timeout=10)
+        shutil.rmtree(self._folder)
+        self._lifeline = self._process = self._folder = None
 
-    def _start(self) -> socket.socket:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+    def _address(self) -> Path:
+        if self._variable in os.environ:
+            return Path(os.environ[self._variable])
+        return (self._folder or self._start()) / "requests"
+
+    def _start(self) -> Path:
+        self._folder = Path(tempfile.mkdtemp(prefix="roost-warm-"))
+        self._lifeline, theirs = socket.socketpair()
+        environment = {**os.environ, "PYTHONPATH": str(EVERY_PROCESS), "PYTHONWARNINGS": "default"}
+        if not self._counted:
+            environment.pop(COUNT_LINES_IN, None)
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self._folder / "requests"))
+            listener.listen(64)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm_roost", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.warm_roost", str(listener.fileno()), str(theirs.fileno())],
                 cwd=_ROOT,
-                pass_fds=[theirs.fileno()],
-                env={
-                    **{name: value for name, value in os.environ.items() if name != COUNT_LINES_IN},
-                    "PYTHONPATH": str(EVERY_PROCESS),
-                    "PYTHONWARNINGS": "default",
-                    "PYTHONUNBUFFERED": "1",
-                },
+                pass_fds=[listener.fileno(), theirs.fileno()],
+                env={**environment, "PYTHONUNBUFFERED": "1"},
             )
-        return self._control
+        return self._folder
 
 
-def _serve(control: socket.socket) -> tuple[list[str], list[int]] | None:
+def _serve(listener: socket.socket, lifeline: socket.socket) -> list[str] | None:
     """Fork for every request; returns None when the test run has ended, and in each child what that child is to do."""
     bell, ringer = os.pipe()
     os.set_blocking(ringer, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
-    endings: dict[int, int] = {}
+    asking: dict[int, socket.socket] = {}
     while True:
-        ready = select.select([control.fileno(), bell], [], [])[0]
+        ready = select.select([listener.fileno(), lifeline.fileno(), bell], [], [])[0]
         if bell in ready:
             os.read(bell, 4096)
-            _report(endings)
-        if control.fileno() not in ready:
-            continue
-        message, files, _, _ = socket.recv_fds(control, _LONGEST_REQUEST_BYTES, 3)
-        if not message:
+            _report(asking)
+        if lifeline.fileno() in ready:
             return None
+        if listener.fileno() not in ready:
+            continue
+        connection = listener.accept()[0]
+        message, files, _, _ = socket.recv_fds(connection, _PIECE_BYTES, 2)
+        while piece := connection.recv(_PIECE_BYTES):
+            message += piece
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            control.close()
-            return _become(json.loads(message), files), [bell, ringer, *files, *endings.values()]
-        out, err, ending = files
-        os.close(out)
-        os.close(err)
-        endings[pid] = ending
-        os.write(ending, str(pid).encode())
+            for other in (listener, lifeline, connection, *asking.values()):
+                other.close()
+            os.close(bell)
+            os.close(ringer)
+            return _become(json.loads(message), files)
+        for file in files:
+            os.close(file)
+        asking[pid] = connection
+        _tell(connection, pid)
 
 
-def _report(endings: dict[int, int]) -> None:
+def _report(asking: dict[int, socket.socket]) -> None:
     """Tell whoever waits for a child how it ended."""
-    for pid, ending in list(endings.items()):
+    for pid in list(asking):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            del endings[pid]
-            # A test that has ended waits for nobody.
-            with contextlib.suppress(BrokenPipeError):
-                os.write(ending, str(os.waitstatus_to_exitcode(status)).encode())
-            os.close(ending)
+            with asking.pop(pid) as connection:
+                _tell(connection, os.waitstatus_to_exitcode(status))
+
+
+def _tell(connection: socket.socket, number: int) -> None:
+    # A test that has ended waits for nobody.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(b"%d\n" % number)
 
 
 def _become(request: dict[str, object], files: list[int]) -> list[str]:
     """Put on the folder, environment and output of the process that was asked for; returns its command."""
-    out, err, _ = files
+    out, err = files
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, file in enumerate((nothing, out, err)):
         os.dup2(file, number)
-    os.close(nothing)
+    for file in (nothing, out, err):
+        os.close(file)
     environment, command = request["environment"], request["command"]
     assert isinstance(environment, dict)
     assert isinstance(command, list)
@@ -207,25 +241,26 @@ def _become(request: dict[str, object], files: list[int]) -> list[str]:
 
 
 def main() -> None:
-    """Import, then fork on request until the other end of the socket is closed."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Import, then fork on request until the other end of the lifeline is closed."""
+    listener, lifeline = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     for name in _IMPORTED:
         importlib.import_module(name)
     # A fork that collects garbage would copy every page of what is shared.
     gc.collect()
     gc.freeze()
-    task = _serve(control)
+    with listener, lifeline:
+        task = _serve(listener, lifeline)
     if task is None:
-        control.close()
-        return
-    sys.argv, files = task
-    for file in files:
-        os.close(file)
+        # What was counted is what every process has come through, which each of them writes down.
+        os._exit(0)
+    sys.argv = task
     importlib.import_module(_PROGRAMS[sys.argv[0]]).main()
 
 
 warm_roost = WarmRoost()
+counting_roost = WarmRoost(counted=True)
 atexit.register(warm_roost.stop)
+atexit.register(counting_roost.stop)
 
 if __name__ == "__main__":
     main()

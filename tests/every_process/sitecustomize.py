@@ -7,6 +7,7 @@ Hashes are real, and guessed a hundred times faster: signing people in was a thi
 import atexit
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,26 @@ def _count_lines(folder: Path) -> None:
     """Count the lines of what is imported from now on; at the end of the process they go into a file of this folder."""
     import slipcover  # type: ignore[import-untyped]  # noqa: PLC0415 - no business of a process that counts nothing
 
-    # Files that nobody imports are added once, by the process that hands out the tests.
-    unseen = None if "PYTEST_XDIST_WORKER" in os.environ else _COUNTED
-    counter = slipcover.Slipcover(source=unseen, omit=_OMITTED, exclude_lines=_UNCOUNTED)
+    # The process that hands out the tests says which lines there are; the others only, and quickly, which they reached.
+    says_all = __name__ != "sitecustomize" and "PYTEST_XDIST_WORKER" not in os.environ
+    counter = slipcover.Slipcover(
+        source=_COUNTED if says_all else None, omit=_OMITTED, exclude_lines=_UNCOUNTED if says_all else []
+    )
     matcher = slipcover.FileMatcher(sources=_COUNTED, omit=_OMITTED)
     slipcover.ImportManager(counter, matcher).__enter__()
 
     def write() -> None:
+        counted = counter.get_coverage()
+        if not says_all:
+            for file in counted["files"].values():
+                file["missing_lines"] = []
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{os.getpid()}.json").write_text(json.dumps(counter.get_coverage()))
+        (folder / f"{os.getpid()}.json").write_text(json.dumps(counted))
 
     atexit.register(write)
 
 
-if COUNT_LINES_IN in os.environ:
+# The warm interpreter loads this twice: at its start, and by its name as a module of the tests.
+_counts_already = __name__ != "sitecustomize" and hasattr(sys.modules.get("sitecustomize"), "COUNT_LINES_IN")
+if COUNT_LINES_IN in os.environ and not _counts_already:
     _count_lines(Path(os.environ[COUNT_LINES_IN]))

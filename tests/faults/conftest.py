@@ -1,5 +1,6 @@
 """Servers on a faulty disk, and several devices at once."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,9 +8,17 @@ import pytest
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
 from tests.faults.faulty_server import FaultyServer
+from tests.file_room import ON_DISK
 from tests.roost_server import RoostServer
 
 MakeFaultyServer = Callable[..., FaultyServer]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk, wherever other tests have their files."""
+    with tempfile.TemporaryDirectory(prefix="roost-faults-", dir=ON_DISK, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

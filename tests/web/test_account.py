@@ -31,7 +31,7 @@ def test_the_profile_is_changed(visitor: Visitor, user: UserClient) -> None:
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
     address = f"{uuid.uuid4().hex[:12]}@example.org"
-    visitor.goto("/account")
+    visitor.go("/account")
     page.get_by_label("Name", exact=False).first.fill("Kim Park")
     page.get_by_label("E-mail").fill(address)
     page.get_by_label("Your password", exact=True).fill("not this one")
@@ -52,7 +52,7 @@ def test_another_password_signs_out_everywhere_else(
     elsewhere.expect_complaint(_REFUSED)
     elsewhere.sign_in_on_the_page(user.email, user.password)
     page = visitor.page
-    visitor.goto("/account/security")
+    visitor.go("/account/security")
     page.get_by_role("button", name="Change the password").click()
     page.get_by_label("Current password").fill("not this one")
     page.get_by_label("New password").fill(_NEW_PASSWORD)
@@ -73,7 +73,7 @@ def test_sessions_are_seen_and_ended(
     elsewhere.expect_complaint(_REFUSED)
     elsewhere.sign_in_on_the_page(user.email, user.password)
     page = visitor.page
-    visitor.goto("/account/sessions")
+    visitor.go("/account/sessions")
     rows = page.get_by_role("list", name="Sessions").get_by_role("listitem")
     # The fixture's own session is the third.
     expect(rows).to_have_count(3)
@@ -92,7 +92,7 @@ def test_sessions_are_seen_and_ended(
 def test_a_second_factor(visitor: Visitor, user: UserClient) -> None:
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
-    visitor.goto("/account/security")
+    visitor.go("/account/security")
     page.get_by_role("button", name="Set it up").click()
     secret = page.get_by_test_id("totp-secret").inner_text().replace(" ", "")
     expect(page.get_by_role("img", name="QR code for the authenticator app")).to_be_visible()
@@ -118,7 +118,7 @@ def test_a_second_factor(visitor: Visitor, user: UserClient) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="Devices", exact=True).wait_for()
 
-    visitor.goto("/account/security")
+    visitor.go("/account/security")
     expect(page.get_by_text("9 left.")).to_be_visible()
     page.get_by_role("button", name="Turn it off").click()
     dialog = page.get_by_role("dialog")
@@ -132,7 +132,7 @@ def test_an_api_token_works_as_it_is_pasted(
 ) -> None:
     assert client.post("/telemetry", json={"payload": {"temp_c": 19.25}}, headers=device.headers).status_code == 201
     page = visitor.page
-    visitor.goto("/account/tokens")
+    visitor.go("/account/tokens")
     page.get_by_role("button", name="New token").click()
     dialog = page.get_by_role("dialog", name="New API token")
     dialog.get_by_role("button", name="Make the token").click()

@@ -20,7 +20,7 @@ def test_an_account_is_made_and_lasts(server: RoostServer, open_browser: OpenBro
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
     email = f"{uuid.uuid4().hex[:12]}@example.org"
-    visitor.goto("/")
+    visitor.go("/")
     page.get_by_role("link", name="Create one").click()
     _register(page, "not an address", "short")
     expect(page.get_by_text("Write an address like name@example.org.")).to_be_visible()
@@ -74,7 +74,7 @@ def test_a_wrong_password_says_what_to_do(server: RoostServer, open_browser: Ope
     visitor = open_browser(server)
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
-    visitor.goto("/devices/1/logs")
+    visitor.go("/devices/1/logs")
     expect(page).to_have_url(re.compile(r"/signin\?next="))
     page.get_by_label("E-mail or username").fill("nobody@example.org")
     page.get_by_label("Password", exact=True).fill("Wrong-Password-1")
@@ -89,7 +89,7 @@ def test_what_is_not_there_is_said(server: RoostServer, open_browser: OpenBrowse
     visitor = open_browser(server)
     visitor.expect_complaint("status of 404")
     visitor.sign_in_on_the_page("admin", server.admin_password)
-    visitor.goto(page_path)
+    visitor.go(page_path)
     expect(visitor.page.get_by_role("heading", name=re.compile("^There is no"), level=1)).to_be_visible()
     visitor.page.get_by_role("link", name="To your devices").click()
     expect(visitor.page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()

@@ -19,7 +19,7 @@ def test_a_broker_is_connected_paused_and_left(server: RoostServer, open_browser
             visitor.sign_in(owner.email, owner.password)
             visitor.expect_complaint("422")
             page = visitor.page
-            visitor.goto(f"/organizations/{owner.get('/organizations').json()[0]['id']}")
+            visitor.go(f"/organizations/{owner.get('/organizations').json()[0]['id']}")
             page.get_by_role("button", name="Connect a broker").click()
             dialog = page.get_by_role("dialog")
             dialog.get_by_label("Name", exact=True).fill("House")

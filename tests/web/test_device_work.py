@@ -9,14 +9,20 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
 from tests.roost_server import RoostServer
-from tests.web.conftest import OpenBrowser
+from tests.web.conftest import OpenBrowser, Visitor
 
 
 @pytest.fixture
-def page(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Page:
-    """A browser in which the user has signed in."""
-    visitor = open_browser(server)
-    visitor.sign_in(user.email, user.password)
+def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
+    """`user`, signed in at a browser."""
+    somebody = open_browser(server)
+    somebody.sign_in(user.email, user.password)
+    return somebody
+
+
+@pytest.fixture
+def page(visitor: Visitor) -> Page:
+    """What `user` sees."""
     return visitor.page
 
 
@@ -35,10 +41,10 @@ def hardware(server: RoostServer, device: RegisteredDevice) -> Iterator[httpx2.C
 
 
 def test_a_shadow_is_edited_and_follows_the_device(
-    server: RoostServer, page: Page, user: UserClient, device: RegisteredDevice, hardware: httpx2.Client
+    visitor: Visitor, page: Page, user: UserClient, device: RegisteredDevice, hardware: httpx2.Client
 ) -> None:
     path = f"/devices/{device.id}/shadow"
-    page.goto(f"{server.url}/app{path}")
+    visitor.go(path)
     page.get_by_role("button", name="Edit desired").click()
     dialog = page.get_by_role("dialog")
     text = dialog.get_by_label("Desired", exact=True)
@@ -61,11 +67,11 @@ def test_a_shadow_is_edited_and_follows_the_device(
 
 
 def test_a_log_is_followed_and_searched(
-    server: RoostServer, page: Page, device: RegisteredDevice, hardware: httpx2.Client
+    visitor: Visitor, page: Page, device: RegisteredDevice, hardware: httpx2.Client
 ) -> None:
     path = f"/devices/{device.id}/logs"
     hardware.post(path, json=[{"message": "Started"}, {"level": "error", "message": "No sensor"}])
-    page.goto(f"{server.url}/app{path}")
+    visitor.go(path)
     lines = page.get_by_test_id("log-line")
     expect(lines).to_have_count(2)
     expect(page.get_by_text("New lines appear on top by themselves.")).to_be_visible()
@@ -85,25 +91,25 @@ def test_a_log_is_followed_and_searched(
 
 
 def test_health_is_said_with_its_reasons(
-    server: RoostServer, page: Page, device: RegisteredDevice, hardware: httpx2.Client
+    visitor: Visitor, page: Page, device: RegisteredDevice, hardware: httpx2.Client
 ) -> None:
     readings = [{"sensor_type": "battery", "value": 8, "unit": "%"}]
     hardware.post(f"/devices/{device.id}/readings", json={"readings": readings})
-    page.goto(f"{server.url}/app/devices/{device.id}")
+    visitor.go(f"/devices/{device.id}")
     page.get_by_test_id("health").click()
     checks = page.get_by_test_id("check")
     expect(checks).to_have_count(6)
     expect(checks.first).to_have_text(re.compile("Battery.*nearly empty: 8 %.*Critical"))
     hardware.post(f"/devices/{device.id}/status", json={"status": "offline", "detail": "It sleeps."})
-    page.goto(f"{server.url}/app/devices")
+    visitor.load("/devices")
     expect(page.get_by_test_id("cause")).to_have_text("said goodbye")
 
 
 def test_a_task_is_ordered_and_watched(
-    server: RoostServer, page: Page, device: RegisteredDevice, hardware: httpx2.Client
+    visitor: Visitor, page: Page, device: RegisteredDevice, hardware: httpx2.Client
 ) -> None:
     hardware.post("/tasks/context/heartbeat", json={"capabilities": {"tasks": ["ping"]}})
-    page.goto(f"{server.url}/app/devices/{device.id}/tasks")
+    visitor.go(f"/devices/{device.id}/tasks")
     page.get_by_role("button", name="New task").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Type of task").fill("dance")
@@ -126,11 +132,11 @@ def test_a_task_is_ordered_and_watched(
 
 
 def test_bulk_work_says_who_did_it_and_who_did_not(
-    server: RoostServer, page: Page, user: UserClient, device: RegisteredDevice, hardware: httpx2.Client
+    visitor: Visitor, page: Page, user: UserClient, device: RegisteredDevice, hardware: httpx2.Client
 ) -> None:
     register_device(user, tags=["attic"])
     register_device(user)
-    page.goto(f"{server.url}/app/tasks")
+    visitor.go("/tasks")
     page.get_by_role("button", name="New bulk work").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Type of task").fill("update")

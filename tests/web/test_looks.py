@@ -119,7 +119,7 @@ def test_the_way_in_on_a_phone(
     visitor = open_browser(server, viewport=_PHONE, has_touch=True, is_mobile=True)
     page = visitor.page
     for path in _ENTRANCES:
-        visitor.goto(path)
+        visitor.go(path)
         _assert_fits(page)
     visitor.sign_in(user.email, user.password)
     _assert_fits(page)
@@ -149,7 +149,7 @@ def _assert_fits(page: Page) -> None:
 def test_the_way_in_is_accessible_in_the_light_and_in_the_dark(server: RoostServer, open_browser: OpenBrowser) -> None:
     visitor = open_browser(server)
     for path in _ENTRANCES:
-        visitor.goto(path)
+        visitor.go(path)
         _assert_accessible(visitor.page, path)
 
 
@@ -251,7 +251,7 @@ def _background(page: Page) -> str:
 def test_the_keyboard_is_enough(server: RoostServer, open_browser: OpenBrowser) -> None:
     visitor = open_browser(server)
     page = visitor.page
-    visitor.goto("/signin")
+    visitor.go("/signin")
     expect(page.get_by_label("E-mail or username")).to_be_focused()
     page.keyboard.type("admin")
     page.keyboard.press("Tab")

@@ -74,9 +74,9 @@ def test_whoever_may_not_read_it_is_told_so(server: RoostServer, user: UserClien
         expect(page.get_by_role("link", name="Devices", exact=True)).to_be_visible()
         expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
         expect(page.get_by_role("link", name="Overview")).to_have_count(0)
-        visitor.goto("/audit")
+        visitor.go("/audit")
         expect(page.get_by_text("Not yours to read")).to_be_visible()
-        visitor.goto("/ops")
+        visitor.go("/ops")
         expect(page.get_by_role("alert")).to_contain_text("ops:read")
 
 
@@ -84,7 +84,7 @@ def test_operators_see_refusals_everywhere(operator: Visitor, client: httpx2.Cli
     page = operator.page
     name = "stranger@example.org"
     assert client.post("/auth/login", json={"email": name, "password": "guess"}).status_code == 401
-    operator.goto("/audit?outcome=refused")
+    operator.go("/audit?outcome=refused")
     entry = page.get_by_test_id("audit-entry").filter(has_text="Sign-in refused").first
     expect(entry).to_contain_text("Refused")
     expect(entry).to_contain_text("127.0.0.1")
@@ -117,7 +117,7 @@ def test_the_overview_says_what_is_missing(fresh_server: FreshServer, open_brows
     visitor = open_browser(hub)
     visitor.expect_complaint("status of 503")
     visitor.sign_in("admin", hub.admin_password)
-    visitor.goto("/ops")
+    visitor.go("/ops")
     page = visitor.page
     expect(page.get_by_test_id("readiness")).to_have_text("Not ready")
     expect(page.get_by_role("listitem").filter(has_text="Disk space")).to_contain_text("have to be")

@@ -52,7 +52,7 @@ def test_a_link_makes_an_account_and_a_member(
     visitor: Visitor, owner: UserClient, server: RoostServer, open_browser: OpenBrowser
 ) -> None:
     page = visitor.page
-    visitor.goto(f"/organizations/{_organization(owner)}")
+    visitor.go(f"/organizations/{_organization(owner)}")
     page.get_by_role("button", name="Invite somebody").click()
     dialog = page.get_by_role("dialog")
     email = f"{uuid.uuid4().hex[:12]}@example.org"
@@ -90,7 +90,7 @@ def test_roles_are_changed_and_members_removed(visitor: Visitor, owner: UserClie
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
     organization = _organization(owner)
-    visitor.goto(f"/organizations/{organization}")
+    visitor.go(f"/organizations/{organization}")
     page.get_by_label("Role of Viktor Hale").select_option("editor")
     expect(page.get_by_text("Viktor Hale is an editor now.")).to_be_visible()
     members = owner.get(f"/organizations/{organization}/members").json()
@@ -109,7 +109,7 @@ def test_roles_are_changed_and_members_removed(visitor: Visitor, owner: UserClie
 def test_the_chosen_organization_filters_the_lists(visitor: Visitor, owner: UserClient) -> None:
     register_device(owner, uid=f"here-{uuid.uuid4().hex[:6]}")
     page = visitor.page
-    visitor.goto("/organizations")
+    visitor.go("/organizations")
     page.get_by_role("button", name="New organization").click()
     page.get_by_label("Name", exact=True).fill("Lindqvist at home")
     page.get_by_role("button", name="Create it").click()
@@ -117,7 +117,7 @@ def test_the_chosen_organization_filters_the_lists(visitor: Visitor, owner: User
     second = int(page.url.rsplit("/", 1)[1])
     register_device(owner, uid=f"there-{uuid.uuid4().hex[:6]}", organization_id=second)
 
-    visitor.goto("/devices")
+    visitor.load("/devices")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(2)
     _choose_organization(page, "Lindqvist at home")
@@ -128,7 +128,7 @@ def test_the_chosen_organization_filters_the_lists(visitor: Visitor, owner: User
     _choose_organization(page, "All my organizations")
     expect(rows).to_have_count(2)
 
-    visitor.goto(f"/organizations/{second}")
+    visitor.go(f"/organizations/{second}")
     page.get_by_role("button", name="Delete the organization").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Type Lindqvist at home to confirm").fill("Lindqvist at home")
@@ -147,13 +147,13 @@ def test_a_viewer_is_offered_nothing_to_change(
     page = visitor.page
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_role("button", name=re.compile("^Add"))).to_have_count(0)
-    visitor.goto(f"/organizations/{_organization(owner)}")
+    visitor.go(f"/organizations/{_organization(owner)}")
     expect(page.get_by_test_id("member")).to_have_count(2)
     expect(page.get_by_role("main").get_by_role("button")).to_have_text(["Leave the organization"])
-    visitor.goto("/homes")
+    visitor.go("/homes")
     expect(page.get_by_role("link", name=re.compile("0 rooms"))).to_be_visible()
     expect(page.get_by_role("button", name="New home")).to_have_count(0)
-    visitor.goto("/users")
+    visitor.go("/users")
     page.get_by_role("button", name=re.compile("Mara Lindqvist")).click()
     expect(page.get_by_text("You see this account, but do not manage it.")).to_be_visible()
 
@@ -163,7 +163,7 @@ def test_a_user_is_made_found_locked_out_and_deleted(
 ) -> None:
     visitor.expect_complaint(_REFUSED)
     page = visitor.page
-    visitor.goto("/users")
+    visitor.go("/users")
     page.get_by_role("button", name="Add user").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("E-mail").fill("no address")
@@ -211,7 +211,7 @@ def test_an_administrator_sees_all_organizations(
     visitor = open_browser(server)
     visitor.sign_in(server.admin_email, server.admin_password)
     page = visitor.page
-    visitor.goto("/users")
+    visitor.go("/users")
     page.get_by_label("Search users").fill(owner.email)
     expect(page.get_by_role("button", name=re.compile(f"{owner.email}.*Owner · Harbour Care"))).to_be_visible()
     page.get_by_role("button", name="Add user").click()

@@ -28,7 +28,7 @@ def home(user: UserClient) -> int:
 
 def test_a_home_gets_rooms_and_a_device_moves_into_one(visitor: Visitor, user: UserClient) -> None:
     page = visitor.page
-    visitor.goto("/homes")
+    visitor.go("/homes")
     page.get_by_role("button", name="New home").click()
     page.get_by_label("Name", exact=True).fill("Harbour Street 4")
     page.get_by_label("Address").fill("Harbour Street 4, Hamburg")
@@ -51,12 +51,12 @@ def test_a_home_gets_rooms_and_a_device_moves_into_one(visitor: Visitor, user: U
 
     kitchen.get_by_role("link", name=device.uid).click()
     expect(page.get_by_role("main")).to_contain_text("Harbour Street 4, Kitchen")
-    visitor.goto(f"/devices?home={home_id}")
+    visitor.go(f"/devices?home={home_id}")
     expect(page.locator("tbody tr", has_text=device.uid)).to_contain_text("Kitchen")
     page.get_by_label("Home", exact=True).select_option("Home")
     expect(page.get_by_text("No device matches")).to_be_visible()
 
-    visitor.goto(f"/homes/{home_id}")
+    visitor.go(f"/homes/{home_id}")
     page.get_by_role("button", name="Delete Kitchen").click()
     page.get_by_role("button", name="Delete the room").click()
     expect(kitchen).to_have_count(0)
@@ -81,13 +81,13 @@ def test_devices_and_homes_go_to_another_organization(visitor: Visitor, user: Us
     second = user.post("/organizations", json={"name": "Second Nest"}).json()["id"]
     device = register_device(user, home_id=home)
     page = visitor.page
-    visitor.goto(f"/devices/{device.id}/settings")
+    visitor.load(f"/devices/{device.id}/settings")
     page.get_by_role("button", name="Give to another organization").click()
     page.get_by_role("button", name="Hand it over").click()
     expect(page.get_by_text(f"{device.uid} is handed over.")).to_be_visible()
     assert user.get(f"/devices/{device.id}").json()["organization_id"] == second
 
-    visitor.goto(f"/homes/{home}")
+    visitor.go(f"/homes/{home}")
     page.get_by_role("button", name="Give to another organization").click()
     page.get_by_role("button", name="Hand it over").click()
     expect(page.get_by_role("main").get_by_role("link", name="Second Nest")).to_be_visible()
@@ -98,7 +98,7 @@ def test_a_resident_has_a_profile_contacts_consent_and_a_timeline(
 ) -> None:
     visitor.expect_complaint("status of 4")
     page = visitor.page
-    visitor.goto(f"/homes/{home}")
+    visitor.go(f"/homes/{home}")
     page.get_by_role("button", name="Add resident").click()
     page.get_by_label("Full name").fill("Ingrid Sørensen")
     page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
@@ -155,11 +155,11 @@ def test_a_technician_sees_assigned_homes_only(
 
     theirs = open_browser(server)
     theirs.sign_in(email, "Test1234!")
-    theirs.goto("/assignments")
+    theirs.go("/assignments")
     expect(theirs.page.get_by_text("No home yet")).to_be_visible()
 
     page = visitor.page
-    visitor.goto(f"/homes/{home}")
+    visitor.go(f"/homes/{home}")
     page.get_by_label("Technician", exact=True).select_option("Tom Ferreira")
     page.get_by_role("button", name="Assign", exact=True).click()
     expect(page.get_by_text("Assigned.")).to_be_visible()

@@ -15,7 +15,7 @@ def test_a_policy_is_made_and_deleted(server: RoostServer, open_browser: OpenBro
         visitor = open_browser(server)
         visitor.sign_in(owner.email, owner.password)
         page = visitor.page
-        visitor.goto(f"/organizations/{owner.get('/organizations').json()[0]['id']}")
+        visitor.go(f"/organizations/{owner.get('/organizations').json()[0]['id']}")
         expect(page.get_by_text("There is no policy.")).to_be_visible()
         page.get_by_role("button", name="New policy").click()
         dialog = page.get_by_role("dialog")
@@ -45,7 +45,7 @@ def test_an_administrator_says_what_counts_for_all(
         visitor = open_browser(server)
         visitor.sign_in(admin.email, admin.password)
         page = visitor.page
-        visitor.goto("/ops/retention")
+        visitor.go("/ops/retention")
         page.get_by_role("button", name="New policy").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Days").fill("900")

@@ -38,7 +38,7 @@ def test_a_passkey_is_added_and_signs_in(visitor: Visitor, user: UserClient) -> 
     authenticator.send("WebAuthn.enable")
     added = authenticator.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
     visitor.sign_in_on_the_page(user.email, user.password)
-    visitor.goto("/account/security")
+    visitor.go("/account/security")
     page.get_by_role("button", name="Add a passkey").click()
     dialog = page.get_by_role("dialog", name="Add a passkey")
     dialog.get_by_label("Name").fill("This laptop")
@@ -53,10 +53,10 @@ def test_a_passkey_is_added_and_signs_in(visitor: Visitor, user: UserClient) -> 
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.get_by_role("heading", name="Devices", exact=True).wait_for()
-    visitor.goto("/account/sessions")
+    visitor.go("/account/sessions")
     expect(page.get_by_role("listitem").filter(has_text="This one")).to_contain_text("with a passkey")
 
-    visitor.goto("/account/security")
+    visitor.go("/account/security")
     page.get_by_role("button", name="Remove the passkey This laptop").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove it").click()
     expect(page.get_by_text("instead of the password")).to_be_visible()
@@ -77,12 +77,12 @@ def test_another_provider(fresh_server: FreshServer, open_browser: OpenBrowser) 
     page = visitor.page
     with start_provider(f"{visitor.url}/api/v1/auth/oidc/callback", port) as provider:
         provider.is_asked_by(email_verified=False)
-        visitor.goto("/account/security")
+        visitor.go("/account/security")
         page.get_by_role("link", name="Sign in with Town Hall").click()
         expect(page.get_by_role("alert")).to_contain_text("does not vouch for your e-mail address")
         visitor.context.clear_cookies(domain="127.0.0.1")
         email = provider.is_asked_by(name="Kim Park")
-        visitor.goto("/account/security")
+        visitor.go("/account/security")
         page.get_by_role("link", name="Sign in with Town Hall").click()
         # Where the visitor wanted to go in the first place, and without the mark in the address.
         expect(page).to_have_url(f"{visitor.url}/app/account/security")
@@ -97,7 +97,7 @@ def test_another_provider(fresh_server: FreshServer, open_browser: OpenBrowser) 
             visitor.sign_in_on_the_page(somebody.email, somebody.password)
             visitor.context.clear_cookies(domain="127.0.0.1")
             provider.is_asked_by(email="kim@town.example")
-            visitor.goto("/account/security")
+            visitor.go("/account/security")
             page.get_by_role("button", name="Link the account").click()
             expect(page.get_by_text("The account is linked.")).to_be_visible()
             expect(page.get_by_role("listitem").filter(has_text="kim@town.example")).to_be_visible()
@@ -112,13 +112,13 @@ def test_a_forgotten_password_by_mail(fresh_server: FreshServer, open_browser: O
         with register_user(hub) as somebody:
             visitor = open_browser(hub)
             page = visitor.page
-            visitor.goto("/signin")
+            visitor.go("/signin")
             page.get_by_role("link", name="Forgot your password?").click()
             page.get_by_label("E-mail", exact=True).fill(somebody.email)
             page.get_by_role("button", name="Send me a link").click()
             expect(page.get_by_text("a link is on its way to it")).to_be_visible()
             wait_until(lambda: len(mail_server.mails) == 1, timeout_s=20, what="The mail")
-            visitor.goto(f"/reset-password#{link_in(mail_server.mails[0]).partition('#')[2]}")
+            visitor.go(f"/reset-password#{link_in(mail_server.mails[0]).partition('#')[2]}")
             page.get_by_label("New password").fill(_NEW_PASSWORD)
             page.get_by_role("button", name="Set the password").click()
             expect(page.get_by_text("Your password is set.")).to_be_visible()
@@ -129,13 +129,13 @@ def test_a_forgotten_password_by_mail(fresh_server: FreshServer, open_browser: O
 def test_a_forgotten_password_where_there_is_no_mail(server: RoostServer, user: UserClient, visitor: Visitor) -> None:
     visitor.expect_complaint(r"status of 4(10|22)")
     page = visitor.page
-    visitor.goto("/forgot-password")
+    visitor.go("/forgot-password")
     expect(page.get_by_text("This hub sends no mail.")).to_be_visible()
     made = server.run_command("user", "reset-password", user.email)
     link = re.search(r"/app/reset-password#\S+", made.stdout)
     assert link is not None, made.stdout + made.stderr
     path = link[0].removeprefix("/app")
-    visitor.goto(path)
+    visitor.go(path)
     page.get_by_label("New password").fill("password123")
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_text("breached passwords; choose another one")).to_be_visible()
@@ -145,7 +145,7 @@ def test_a_forgotten_password_where_there_is_no_mail(server: RoostServer, user: 
     # A second time, and with a part of it missing.
     for address in (path, "/reset-password"):
         page.goto("about:blank")
-        visitor.goto(address)
+        visitor.go(address)
         if address == path:
             page.get_by_label("New password").fill(_NEW_PASSWORD)
             page.get_by_role("button", name="Set the password").click()

@@ -56,7 +56,7 @@ def test_a_stretch_of_ones_own_and_a_closer_look(visitor: Visitor, client: httpx
     device = measured(client, user, "Steady", range(48))
     page = visitor.page
     end = int(time.time()) - 10 * 3600 + 60
-    visitor.goto(f"/devices/{device.id}?range=custom&from={end - 12 * 3600}&to={end}")
+    visitor.go(f"/devices/{device.id}?range=custom&from={end - 12 * 3600}&to={end}")
     expect(page.get_by_test_id("point-count")).to_have_attribute("data-points", "12")
     expect(page.get_by_text("Live", exact=True)).to_have_count(0)
 

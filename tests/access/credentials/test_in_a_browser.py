@@ -56,7 +56,7 @@ def test_a_passkey(page: Page, servers: Servers) -> None:
         "automaticPresenceSimulation": True,
     }
     device.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    page.goto(f"http://localhost:{server.port}/docs")
+    page.goto(f"http://localhost:{server.port}/healthz")
     with register_user(server) as user:
         assert page.evaluate(_ADD, [user.access_token]) == 201
         status, signed_in = page.evaluate(_SIGN_IN)
@@ -73,7 +73,7 @@ def test_back_from_another_site(page: Page, fresh_server: FreshServer) -> None:
         email = provider.is_asked_by()
         # The web app would refresh by itself; here it is about the cookie alone.
         page.route(f"{address}/app/**", lambda route: route.fulfill(body="<title>The web app</title>"))
-        page.goto(f"{address}/docs")
+        page.goto(f"{address}/healthz")
         page.evaluate("location.href = '/api/v1/auth/oidc/start'")
         page.wait_for_url(f"{address}/app/**")
         assert page.url == f"{address}/app/#signed-in"
