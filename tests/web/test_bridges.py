@@ -20,6 +20,9 @@ def test_a_broker_is_connected_paused_and_left(server: RoostServer, open_browser
             visitor.expect_complaint("422")
             page = visitor.page
             visitor.go(f"/organizations/{owner.get('/organizations').json()[0]['id']}")
+            # What still comes in above would move the button away from under the mouse.
+            expect(page.get_by_test_id("member")).to_have_count(1)
+            expect(page.get_by_text("No broker is connected.")).to_be_visible()
             page.get_by_role("button", name="Connect a broker").click()
             dialog = page.get_by_role("dialog")
             dialog.get_by_label("Name", exact=True).fill("House")
