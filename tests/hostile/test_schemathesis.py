@@ -42,7 +42,7 @@ _ENDING_THE_SESSION = (
 @pytest.mark.parametrize(
     ("kind", "phases", "examples"),
     [
-        ("postgresql", "examples,fuzzing", 3),
+        ("postgresql", "examples,fuzzing", 5),
         pytest.param("postgresql", "examples,coverage,fuzzing", 60, marks=pytest.mark.soak, id="postgresql-many"),
         pytest.param("sqlite", "examples,coverage,fuzzing", 60, marks=pytest.mark.soak, id="sqlite-many"),
     ],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import ExitStack
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -29,7 +29,10 @@ async def positions(url: str) -> AsyncIterator[Positions]:
 async def test_storing_and_staying_alive_wait_for_each_other_in_one_order(url: str, positions: Positions) -> None:
     ours = await positions.share()
     storing, looking = await asyncpg.connect(url), await asyncpg.connect(url)
-    with closing(Connections(storing, looking)):
+    with ExitStack() as ending:
+        # Whatever state they are in.
+        ending.callback(storing.terminate)
+        ending.callback(looking.terminate)
         # What was stored last is found last by whoever does not ask for an order.
         first = Position(1, 1, "a")
         await positions.advance(storing, {0: (ours[0], first)})
@@ -45,14 +48,3 @@ async def test_storing_and_staying_alive_wait_for_each_other_in_one_order(url: s
         await beside
         stored = await looking.fetch("SELECT sequence FROM telemetry.stream_position WHERE partition <= 1")
         assert [row[0] for row in stored] == [2, 2]
-
-
-class Connections:
-    """Ends both, whatever state they are in."""
-
-    def __init__(self, *connections: asyncpg.Connection) -> None:
-        self._connections = connections
-
-    def close(self) -> None:
-        for connection in self._connections:
-            connection.terminate()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 import roost
-from tests.conftest import DatabaseKind
+from tests.conftest import DatabaseKind, UserClient
 from tests.roost_server import RoostServer
 
 _FLAGS = [
@@ -149,6 +149,14 @@ def open_browser(browser: Browser) -> Iterator[OpenBrowser]:
     finally:
         for visitor in visitors:
             visitor.context.close()
+
+
+@pytest.fixture
+def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
+    """`user`, signed in at a browser."""
+    somebody = open_browser(server)
+    somebody.sign_in(user.email, user.password)
+    return somebody
 
 
 @pytest.fixture

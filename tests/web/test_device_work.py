@@ -9,15 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
 from tests.roost_server import RoostServer
-from tests.web.conftest import OpenBrowser, Visitor
-
-
-@pytest.fixture
-def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
-    """`user`, signed in at a browser."""
-    somebody = open_browser(server)
-    somebody.sign_in(user.email, user.password)
-    return somebody
+from tests.web.conftest import Visitor
 
 
 @pytest.fixture

@@ -11,18 +11,9 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.conftest import UserClient, register_device
-from tests.roost_server import RoostServer
-from tests.web.conftest import OpenBrowser, Visitor
+from tests.web.conftest import Visitor
 
 _TIMEOUT_S = 30
-
-
-@pytest.fixture
-def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
-    """`user`, signed in at a browser."""
-    somebody = open_browser(server)
-    somebody.sign_in(user.email, user.password)
-    return somebody
 
 
 def test_devices_are_found_and_paged(visitor: Visitor, user: UserClient) -> None:

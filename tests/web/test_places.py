@@ -12,14 +12,6 @@ from tests.web.conftest import OpenBrowser, Visitor
 
 
 @pytest.fixture
-def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
-    """`user`, signed in at a browser."""
-    somebody = open_browser(server)
-    somebody.sign_in(user.email, user.password)
-    return somebody
-
-
-@pytest.fixture
 def home(user: UserClient) -> int:
     """The home that came with the account."""
     found: int = user.get("/homes").json()[0]["id"]

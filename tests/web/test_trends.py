@@ -4,21 +4,12 @@ import re
 import time
 
 import httpx2
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
-from tests.roost_server import RoostServer
-from tests.web.conftest import OpenBrowser, Visitor
+from tests.web.conftest import Visitor
 
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def visitor(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:
-    visitor = open_browser(server)
-    visitor.sign_in(user.email, user.password)
-    return visitor
 
 
 def measured(client: httpx2.Client, user: UserClient, name: str, hours_ago: range, **about: str) -> RegisteredDevice:
