@@ -127,7 +127,7 @@ WORKERS ?= 3
 test: lint web test-tools ## Everything that must hold before a commit lands, nine lines of ten reached by a test included
 	$(NPM) run --silent test
 	@rm -rf build/lines
-	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak"
+	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal
 	@$(BIN)/slipcover --merge build/lines/*.json --out build/lines.json --skip-covered --fail-under 90
 
 .PHONY: soak
