@@ -20,6 +20,7 @@ from tests.every_process.sitecustomize import COUNT_LINES_IN
 from tests.file_room import use_memory
 from tests.migrated_databases import MigratedDatabases
 from tests.postgres_cluster import PostgresCluster
+from tests.postgres_installation import postgres_installation
 from tests.roost_server import RoostServer
 from tests.warm_roost import counting_roost, warm_roost
 
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Until all is collected there is nothing to find, and each round would look at more.
     gc.disable()
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        postgres_installation.share()
         warm_roost.share()
         if COUNT_LINES_IN in os.environ:
             counting_roost.share()

