@@ -24,15 +24,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from sqlalchemy.orm import configure_mappers
+
 from tests.every_process.sitecustomize import COUNT_LINES_IN
 
 _ROOT = Path(__file__).parent.parent
 EVERY_PROCESS = Path(__file__).parent / "every_process"
 _IMPORTED = (
-    *("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run"),
+    *("alembic.autogenerate", "alembic.config", "roost.app", "roost.cli", "roost.cli.run", "roost.migrations.tables"),
     # What the web server imports when it starts.
     *("uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl"),
-    *("uvicorn.protocols.websockets.websockets_sansio_impl", "encodings.idna"),
+    *("uvicorn.protocols.websockets.websockets_sansio_impl", "uvicorn.loops.auto", "encodings.idna"),
+    *("anyio._backends._asyncio", "roost.cli.websockets", "urllib.request"),
+    # What it imports with its first PostgreSQL, and with the first sealed block.
+    *("asyncpg", "roost.telemetry.postgres_log", "roost.telemetry.blocks.codec", "roost.telemetry.analysis"),
 )
 # Where the commands begin.
 _PROGRAMS = {"roost": "roost.cli", "alembic": "alembic.config"}
@@ -169,7 +174,8 @@ class WarmRoost:
                 [sys.executable, "-m", "tests.warm_roost", str(listener.fileno()), str(theirs.fileno())],
                 cwd=_ROOT,
                 pass_fds=[listener.fileno(), theirs.fileno()],
-                env={**environment, "PYTHONUNBUFFERED": "1"},
+                # A library that keeps threads is of no use to forks.
+                env={**environment, "PYTHONUNBUFFERED": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
         return self._folder
 
@@ -258,6 +264,8 @@ def main() -> None:
     listener, lifeline = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     for name in _IMPORTED:
         importlib.import_module(name)
+    # Every process would do that with its first statement.
+    configure_mappers()
     # A fork that collects garbage would copy every page of what is shared.
     gc.collect()
     gc.freeze()
