@@ -36,7 +36,12 @@ def _count_lines(folder: Path) -> None:
     # The process that hands out the tests says which lines there are; the others only, and quickly, which they reached.
     says_all = __name__ != "sitecustomize" and "PYTEST_XDIST_WORKER" not in os.environ
     counter = slipcover.Slipcover(
-        source=_COUNTED if says_all else None, omit=_OMITTED, exclude_lines=_UNCOUNTED if says_all else []
+        source=_COUNTED if says_all else None,
+        omit=_OMITTED,
+        exclude_lines=_UNCOUNTED if says_all else [],
+        # To stop counting a line it looks through every object of the process: after 50 rounds, as it is meant to be,
+        # that took a tenth of the tests' own time.
+        d_miss_threshold=100_000,
     )
     matcher = slipcover.FileMatcher(sources=_COUNTED, omit=_OMITTED)
     slipcover.ImportManager(counter, matcher).__enter__()
