@@ -124,11 +124,15 @@ format: .venv/.synced-dev ## Format the Python code and mend what can be mended
 WORKERS ?= 3
 
 .PHONY: test
-test: lint web test-tools ## Everything that must hold before a commit lands, nine lines of ten reached by a test included
+test: lint web test-tools ## What must hold before a commit lands, in five minutes; nine lines of ten reached by a test
 	$(NPM) run --silent test
 	@rm -rf build/lines
-	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal
+	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak and not pages"
 	@$(BIN)/slipcover --merge build/lines/*.json --out build/lines.json --skip-covered --fail-under 90
+
+.PHONY: test-pages
+test-pages: .venv/.synced-dev web test-tools ## Every page of the web app in a browser, as CI does after the rest
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "pages and not soak"
 
 .PHONY: soak
 soak: .venv/.synced-dev web test-tools ## The long fault and load runs; what they came to goes to benchmarks/results/soak.md

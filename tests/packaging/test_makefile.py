@@ -16,7 +16,9 @@ def test_a_second_set_up_takes_seconds() -> None:
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("target", ["run", "test", "setup", "web", "lint", "format", "bench", "soak", "wheel", "help"])
+@pytest.mark.parametrize(
+    "target", ["run", "test", "setup", "web", "lint", "format", "bench", "soak", "wheel", "help", "test-pages"]
+)
 def test_every_promised_target_is_there(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=_CHECKOUT, check=True, capture_output=True)
 

@@ -14,6 +14,8 @@ from tests.conftest import RegisteredDevice, UserClient
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 _NEW_PASSWORD = "Quiet-Harbour-73"
 _REFUSED = r"status of 40[13]|status of 422"
 _TIMEOUT_S = 30

@@ -10,6 +10,8 @@ from tests.conftest import FreshServer, register_device, register_user
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser
 
+pytestmark = pytest.mark.pages
+
 _REFUSED = r"status of 401|status of 409|status of 422"
 # Whatever way a browser has of saying that nobody is there: which one depends on what it was doing at that moment.
 _AWAY = r"net::ERR_|WebSocket connection to"

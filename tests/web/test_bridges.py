@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.bridges.mosquitto import Mosquitto
 from tests.conftest import register_user
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser
+
+pytestmark = pytest.mark.pages
 
 
 def test_a_broker_is_connected_paused_and_left(server: RoostServer, open_browser: OpenBrowser, tmp_path: Path) -> None:

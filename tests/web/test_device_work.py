@@ -11,6 +11,8 @@ from tests.conftest import RegisteredDevice, UserClient, register_device
 from tests.roost_server import RoostServer
 from tests.web.conftest import Visitor
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 def page(visitor: Visitor) -> Page:

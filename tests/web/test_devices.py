@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.conftest import UserClient, register_device
 from tests.web.conftest import Visitor
 
+pytestmark = pytest.mark.pages
+
 _TIMEOUT_S = 30
 
 

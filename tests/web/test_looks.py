@@ -11,6 +11,8 @@ from tests.roost_server import RoostServer
 from tests.waiting import wait_until
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 _AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 _PHONE: ViewportSize = {"width": 390, "height": 844}
 _DESKTOP: ViewportSize = {"width": 1280, "height": 800}

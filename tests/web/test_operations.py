@@ -14,6 +14,8 @@ from tests.roost_server import RoostServer
 from tests.waiting import wait_until
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 def owner(server: RoostServer, user: UserClient, open_browser: OpenBrowser) -> Visitor:

@@ -12,6 +12,8 @@ from tests.conftest import UserClient, register_device, register_user
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 _REFUSED = "status of 4"
 
 

@@ -10,6 +10,8 @@ from tests.conftest import UserClient, register_device
 from tests.roost_server import RoostServer
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 def home(user: UserClient) -> int:

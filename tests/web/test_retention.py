@@ -2,12 +2,15 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import UserClient, register_user
 from tests.roost_server import RoostServer
 from tests.telemetry.retention.test_policies import home_of
 from tests.web.conftest import OpenBrowser
+
+pytestmark = pytest.mark.pages
 
 
 def test_a_policy_is_made_and_deleted(server: RoostServer, open_browser: OpenBrowser) -> None:

@@ -13,6 +13,8 @@ from tests.roost_server import RoostServer
 from tests.waiting import wait_until
 from tests.web.conftest import OpenBrowser, Visitor
 
+pytestmark = pytest.mark.pages
+
 _NEW_PASSWORD = "Quiet-Harbour-73"
 _AUTHENTICATOR = {
     "protocol": "ctap2",

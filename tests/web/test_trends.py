@@ -4,10 +4,13 @@ import re
 import time
 
 import httpx2
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import RegisteredDevice, UserClient, register_device
 from tests.web.conftest import Visitor
+
+pytestmark = pytest.mark.pages
 
 HOUR_MS = 3_600_000
 
