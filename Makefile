@@ -100,20 +100,26 @@ db-status: .venv/.synced-run ## Show the database's revision, the newest one, an
 
 # --- checking --------------------------------------------------------------------------------------------------------
 
-.PHONY: lint lint-python lint-web
+# What needs no server, two at a time; the types take longest.
+.PHONY: lint lint-types lint-web lint-python unit-test-web
 lint: .venv/.synced-dev frontend/node_modules/.installed ## Formatting, lint, types, import walls, security, web app
-	@$(MAKE) --no-print-directory --jobs 2 lint-web lint-python
+	@$(MAKE) --no-print-directory --jobs 2 lint-types lint-web lint-python
 
-lint-python:
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+lint-types:
 	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml roost
 
 lint-web:
 	$(NPM) run --silent lint
 	$(NPM) run --silent typecheck
+
+lint-python:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml roost
+
+unit-test-web:
+	$(NPM) run --silent test
 
 .PHONY: format
 format: .venv/.synced-dev ## Format the Python code and mend what can be mended
@@ -124,8 +130,8 @@ format: .venv/.synced-dev ## Format the Python code and mend what can be mended
 WORKERS ?= 3
 
 .PHONY: test
-test: lint web test-tools ## What must hold before a commit lands, in five minutes; nine lines of ten reached by a test
-	$(NPM) run --silent test
+test: .venv/.synced-dev web test-tools ## What must hold before a commit lands, in five minutes; nine lines of ten reached by a test
+	@$(MAKE) --no-print-directory --jobs 2 lint-types lint-web lint-python unit-test-web
 	@rm -rf build/lines
 	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak and not pages"
 	@$(BIN)/slipcover --merge build/lines/*.json --out build/lines.json --skip-covered --fail-under 90
