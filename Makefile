@@ -126,8 +126,8 @@ format: .venv/.synced-dev ## Format the Python code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Some tests wait for a disk or a browser: on two cores three at a time end soonest.
-WORKERS ?= 3
+# Some tests wait for a disk or a database: on two cores four at a time end soonest.
+WORKERS ?= 4
 
 .PHONY: test
 test: .venv/.synced-dev web test-tools ## What must hold before a commit lands, in five minutes; nine lines of ten reached by a test
