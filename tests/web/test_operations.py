@@ -82,10 +82,12 @@ def test_whoever_may_not_read_it_is_told_so(server: RoostServer, user: UserClien
         expect(page.get_by_role("alert")).to_contain_text("ops:read")
 
 
-def test_operators_see_refusals_everywhere(operator: Visitor, client: httpx2.Client) -> None:
+def test_operators_see_refusals_everywhere(operator: Visitor, client: httpx2.Client, admin: UserClient) -> None:
     page = operator.page
-    name = "stranger@example.org"
-    assert client.post("/auth/login", json={"email": name, "password": "guess"}).status_code == 401
+    guess = {"email": "stranger@example.org", "password": "guess"}
+    assert client.post("/auth/login", json=guess).status_code == 401
+    # Refusals are written within a second; the page shows what was there when it was opened.
+    wait_until(lambda: admin.get("/ops/audit", params={"action": "user.sign_in_refused"}).json(), what="The refusal")
     operator.go("/audit?outcome=refused")
     entry = page.get_by_test_id("audit-entry").filter(has_text="Sign-in refused").first
     expect(entry).to_contain_text("Refused")
