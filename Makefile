@@ -101,9 +101,10 @@ db-status: .venv/.synced-run ## Show the database's revision, the newest one, an
 # --- checking --------------------------------------------------------------------------------------------------------
 
 # What needs no server, two at a time; the types take longest.
-.PHONY: lint lint-types lint-web lint-python unit-test-web
+LINTERS := lint-types lint-web lint-python
+.PHONY: lint $(LINTERS) unit-test-web
 lint: .venv/.synced-dev frontend/node_modules/.installed ## Formatting, lint, types, import walls, security, web app
-	@$(MAKE) --no-print-directory --jobs 2 lint-types lint-web lint-python
+	@$(MAKE) --no-print-directory --jobs 2 $(LINTERS)
 
 lint-types:
 	$(BIN)/mypy
@@ -131,7 +132,7 @@ WORKERS ?= 4
 
 .PHONY: test
 test: .venv/.synced-dev web test-tools ## What must hold before a commit lands, in five minutes; nine lines of ten reached by a test
-	@$(MAKE) --no-print-directory --jobs 2 lint-types lint-web lint-python unit-test-web
+	@$(MAKE) --no-print-directory --jobs 2 $(LINTERS) unit-test-web
 	@rm -rf build/lines
 	COUNT_LINES_IN=$(CURDIR)/build/lines $(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak and not pages"
 	@$(BIN)/slipcover --merge build/lines/*.json --out build/lines.json --skip-covered --fail-under 90

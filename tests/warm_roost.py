@@ -250,6 +250,7 @@ def _become(request: dict[str, object], files: list[int]) -> list[str]:
 
 def _end(code: int) -> NoReturn:
     """End in order, but for taking apart all that was imported: a fork would have to copy it for that, page by page."""
+    # As the interpreter itself begins its end: threads first, then exit handlers.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     # Whoever left something open hears of it.
